@@ -1,0 +1,47 @@
+"""Task and queue names, and the only payloads that ever travel through Redis: ids.
+
+`beat` sends the ticks, `worker` registers every task here and nothing else; a test holds both to it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Queue(StrEnum):
+    PLAN = "plan"
+    """ticks; short tasks that read and write the ledger"""
+    PULL = "pull"
+    """one segment each; network-bound, imports neither polars nor deltalake"""
+    MERGE = "merge"
+    """one tenant's landed segments into its lake table"""
+    REPORT = "report"
+    """one tenant's month"""
+    MAIL = "mail"
+    """one delivery from the outbox"""
+
+
+class Task(StrEnum):
+    TICK_COLLECT = "trailkeeper.tick_collect"
+    """plan fresh windows, announce everything the ledger says is due"""
+    TICK_MONTHS = "trailkeeper.tick_months"
+    """announce months that ended, settled and are not reported yet"""
+    TICK_REAP = "trailkeeper.tick_reap"
+    """remove what nobody needs any more, compact the lake"""
+    PULL_SEGMENT = "trailkeeper.pull_segment"
+    MERGE_TENANT = "trailkeeper.merge_tenant"
+    REPORT_MONTH = "trailkeeper.report_month"
+    DELIVER = "trailkeeper.deliver"
+    COMPACT_TENANT = "trailkeeper.compact_tenant"
+
+
+QUEUE_OF: dict[Task, Queue] = {
+    Task.TICK_COLLECT: Queue.PLAN,
+    Task.TICK_MONTHS: Queue.PLAN,
+    Task.TICK_REAP: Queue.PLAN,
+    Task.PULL_SEGMENT: Queue.PULL,
+    Task.MERGE_TENANT: Queue.MERGE,
+    Task.REPORT_MONTH: Queue.REPORT,
+    Task.DELIVER: Queue.MAIL,
+    Task.COMPACT_TENANT: Queue.MERGE,
+}

@@ -1,0 +1,158 @@
+"""Coverage: what is proven of a range, derived from findings and never stored by hand.
+
+Invariant: complete, suspect and gaps are disjoint and together fill the asked range exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from trailkeeper.model.segment import Finding, MergeCounts, Verdict
+from trailkeeper.model.stream import Stream
+from trailkeeper.model.window import Window, iso, subtract, total, union
+
+NOT_COLLECTED = "not collected yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the range that is not proven, and why."""
+
+    window: Window
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is proven of one stream over `range`.
+
+    `provisional` is the part of `complete` that was read too soon after it happened for late
+    records to be ruled out; it counts as complete.
+    """
+
+    stream: Stream
+    range: Window
+    complete: tuple[Window, ...]
+    provisional: tuple[Window, ...]
+    suspect: tuple[Stretch, ...]
+    gaps: tuple[Stretch, ...]
+    counts: MergeCounts = field(default_factory=MergeCounts)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.suspect and not self.gaps
+
+    @property
+    def complete_time(self) -> timedelta:
+        return total(self.complete)
+
+    @property
+    def provisional_from(self) -> datetime | None:
+        return self.provisional[0].start if self.provisional else None
+
+    def as_json(self) -> dict[str, object]:
+        """The object that `coverage --json` prints (contract: Commands)."""
+        return {
+            "tenant": self.stream.tenant,
+            "source": self.stream.source.value,
+            "from": iso(self.range.start),
+            "to": iso(self.range.end),
+            "complete_seconds": int(self.complete_time.total_seconds()),
+            "provisional_from": iso(self.provisional_from) if self.provisional_from else None,
+            "suspect": [_stretch_json(s) for s in self.suspect],
+            "gaps": [_stretch_json(s) for s in self.gaps],
+            "records_received": self.counts.received,
+            "records_stored": self.counts.stored,
+            "duplicates": self.counts.duplicates,
+            "conflicts": self.counts.conflicts,
+        }
+
+
+def _stretch_json(stretch: Stretch) -> dict[str, str]:
+    return {
+        "from": iso(stretch.window.start),
+        "to": iso(stretch.window.end),
+        "reason": stretch.reason,
+    }
+
+
+def derive(
+    stream: Stream,
+    asked: Window,
+    findings: Sequence[Finding],
+    *,
+    settle: timedelta,
+    outstanding: Iterable[Stretch] = (),
+    counts: MergeCounts | None = None,
+) -> Coverage:
+    """Coverage of `asked` from the findings of merged segments.
+
+    A window once proven stays proven: a later suspect look does not take back what was stored.
+    `settle`: how long after an instant late records are still expected. `outstanding` names why a
+    part is not collected (parked, failing, queued); it only words the gaps, it never closes them.
+    """
+    clipped = [(f, w) for f in findings if (w := f.window.intersect(asked)) is not None]
+    complete = union(w for f, w in clipped if f.verdict.proven)
+    settled = union(
+        part for f, _ in clipped if f.verdict.proven and (part := _settled(f, asked, settle))
+    )
+    suspect = _worded(
+        subtract((w for f, w in clipped if f.verdict is Verdict.SUSPECT), complete),
+        [Stretch(w, f.reason) for f, w in _newest_first(clipped) if f.verdict is Verdict.SUSPECT],
+    )
+    missing = subtract([asked], [*complete, *(s.window for s in suspect)])
+    reasons = [
+        Stretch(w, f.reason)
+        for f, w in _newest_first(clipped)
+        if f.verdict in (Verdict.GAP, Verdict.LOST)
+    ]
+    return Coverage(
+        stream=stream,
+        range=asked,
+        complete=tuple(complete),
+        provisional=tuple(subtract(complete, settled)),
+        suspect=tuple(suspect),
+        gaps=tuple(_worded(missing, [*reasons, *outstanding])),
+        counts=counts or MergeCounts(),
+    )
+
+
+def _settled(finding: Finding, asked: Window, settle: timedelta) -> Window | None:
+    """The part of a proven window that was read at least `settle` after it happened."""
+    end = min(finding.window.end, finding.observed_at - settle)
+    if end <= finding.window.start:
+        return None
+    return Window(finding.window.start, end, finding.window.axis).intersect(asked)
+
+
+def _newest_first(clipped: Iterable[tuple[Finding, Window]]) -> list[tuple[Finding, Window]]:
+    return sorted(clipped, key=lambda pair: pair[0].observed_at, reverse=True)
+
+
+def _worded(windows: Iterable[Window], reasons: Sequence[Stretch]) -> list[Stretch]:
+    """Cut `windows` so that each piece has the first reason that covers it."""
+    worded: list[Stretch] = []
+    left = list(windows)
+    for reason in reasons:
+        for window in left:
+            common = window.intersect(reason.window)
+            if common is not None:
+                worded.append(Stretch(common, reason.reason))
+        left = subtract(left, [reason.window]) if left else left
+    worded.extend(Stretch(w, NOT_COLLECTED) for w in left)
+    return _joined(sorted(worded, key=lambda s: s.window))
+
+
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Join neighbours that touch and have the same reason."""
+    joined: list[Stretch] = []
+    for stretch in stretches:
+        last = joined[-1] if joined else None
+        if last and last.reason == stretch.reason and last.window.end == stretch.window.start:
+            whole = Window(last.window.start, stretch.window.end, last.window.axis)
+            joined[-1] = Stretch(whole, last.reason)
+        else:
+            joined.append(stretch)
+    return joined

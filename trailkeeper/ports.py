@@ -1,0 +1,381 @@
+"""The seams between the steps and the world: what a step needs, in the words of the model.
+
+One contract suite per port (tests/contract/) runs over every implementation. Nothing here imports an
+outside library. All times are UTC and passed in; all paths are absolute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from zoneinfo import ZoneInfo
+
+from trailkeeper.model.planning import Frontier
+from trailkeeper.model.record import RecordColumns
+from trailkeeper.model.report import Delivery, Figures, Month, MonthReport, Rendered
+from trailkeeper.model.segment import (
+    Finding,
+    Landed,
+    LandedSegment,
+    Lease,
+    Leased,
+    Merge,
+    MergeCounts,
+    NewSegment,
+    Segment,
+)
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
+
+
+class Clock(Protocol):
+    """Where "now" comes from; tests pass their own."""
+
+    def now(self) -> datetime:
+        """The current instant, timezone-aware UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+# --- pulling -----------------------------------------------------------------------------------
+
+
+class RecordSink(Protocol):
+    """Where a source puts the records it receives, page by page, in any order."""
+
+    def add(self, records: RecordColumns) -> None:
+        """Append to the landing file. Raises `Unavailable` when the disk refuses."""
+        ...
+
+    @property
+    def received(self) -> int:
+        """Rows added so far."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of raw text added so far."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What one pull of a window proved, and what it cost."""
+
+    findings: tuple[Finding, ...]
+    """disjoint, inside the window; a part without a finding was not asked and is planned again"""
+    requests: int
+    foreign: int = 0
+
+
+class AuditSource(Protocol):
+    """One API, seen from the pull step."""
+
+    source: Source
+
+    def pull(
+        self, tenant: str, window: Window, sink: RecordSink, still_ours: Callable[[], None]
+    ) -> Pulled:
+        """Fetch `window` into `sink` and say what was proven.
+
+        `still_ours` is called between requests: it renews the lease and raises `LeaseLost`.
+        Raises `Throttled`, `Transient`, `NeedsPerson`, `Lost`.
+        """
+        ...
+
+    def check(self, tenant: str) -> Iterator[Rung]:
+        """Climb the onboarding ladder (identity-and-exchange.md, section 6.5), lowest rung first.
+
+        Stops after the first rung that fails; never raises for a provider's answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of the onboarding ladder. `passed` None means unknown, not healthy."""
+
+    name: str
+    passed: bool | None
+    detail: str = ""
+    remedy: str = ""
+
+
+class LandingWriter(RecordSink, Protocol):
+    def seal(self) -> str | None:
+        """Make everything durable (write, fsync, rename, fsync the folder); the file's name.
+
+        None when no record was added. Nothing may be added afterwards.
+        """
+        ...
+
+
+class Landing(Protocol):
+    """The folder of landing files; a file that carries its final name is complete for ever."""
+
+    def open(self, lease: Lease, tenant: str) -> AbstractContextManager[LandingWriter]:
+        """A writer for one attempt; on leaving without `seal` the partial file is removed."""
+        ...
+
+    def path(self, tenant: str, file: str) -> Path: ...
+
+    def remove(self, tenant: str, file: str) -> None: ...
+
+    def orphans(self, older_than: datetime) -> Iterator[tuple[str, str]]:
+        """(tenant, file) of every sealed or partial file last written before `older_than`."""
+        ...
+
+
+# --- the ledger --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """Why a tenant's source stands still, and what a person has to do."""
+
+    tenant: str
+    source: Source | None
+    """None: the whole tenant"""
+    parked_at: datetime
+    code: str
+    summary: str
+    remedy: str
+    retry_at: datetime | None
+    """when it is tried again by itself; None: only on `tenants resume`"""
+
+
+class Ledger(Protocol):
+    """The truth: what is planned, owned, landed, merged, proven and owed.
+
+    Every method is one transaction; methods that take a `Lease` or `Merge` raise `LeaseLost` when
+    its epoch is no longer the newest. Raises `Unavailable` when the database is out of reach.
+    """
+
+    # planning
+    def plan(
+        self,
+        stream: Stream,
+        planner: Callable[[Frontier | None], Iterable[NewSegment]],
+        now: datetime,
+    ) -> int:
+        """Read the stream's frontier, add what `planner` yields, move the frontier; one transaction.
+
+        A segment whose (stream, window, purpose, round) exists already is left alone. INCREMENTAL
+        and BACKFILL segments move `fresh_until` and `first_at`, REREAD moves its round's
+        `reread_until`; others move nothing. Returns how many segments were added.
+        """
+        ...
+
+    def frontier(self, stream: Stream) -> Frontier | None: ...
+
+    # leasing
+    def due(self, now: datetime, limit: int, per_stream: int) -> list[Segment]:
+        """Planned segments due at `now` and leased ones whose deadline passed, fresh first.
+
+        At most `per_stream` minus those under a live lease from each stream; streams take turns;
+        none of a parked or paused tenant.
+        """
+        ...
+
+    def lease(
+        self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
+    ) -> Leased | None:
+        """Take the segment, or None when it is not due, owned, parked, or its stream is full."""
+        ...
+
+    def renew(self, lease: Lease, until: datetime) -> Lease: ...
+
+    def land(
+        self,
+        lease: Lease,
+        landed: Landed,
+        findings: Sequence[Finding],
+        follow_ups: Sequence[NewSegment],
+        now: datetime,
+    ) -> None:
+        """leased → landed, with findings and the segments that retry what was not proven.
+
+        A segment without records (file None) goes to merged at once.
+        """
+        ...
+
+    def release(
+        self, lease: Lease, due_at: datetime, error: str, *, counts_as_attempt: bool
+    ) -> None:
+        """leased → planned, due again at `due_at`."""
+        ...
+
+    def lose(self, lease: Lease, findings: Sequence[Finding], now: datetime) -> None:
+        """leased → lost, the findings naming what the provider no longer has."""
+        ...
+
+    def segments(self, ids: Sequence[int]) -> list[Segment]: ...
+
+    def unfinished(self, tenant: str, window: Window) -> list[Segment]:
+        """Planned, leased and landed segments overlapping `window` (on its axis), of any source."""
+        ...
+
+    # merging
+    def tenants_to_merge(self) -> list[str]: ...
+
+    def open_merge(
+        self, tenant: str, owner: str, now: datetime, until: datetime, limit_bytes: int
+    ) -> Merge | None:
+        """Claim landed segments, oldest first, up to `limit_bytes` of raw text (at least one).
+
+        A merge that was left open by a dead worker is handed out again, unchanged, with a new
+        epoch, before any new one; None when nothing is landed or a live worker holds the merge.
+        """
+        ...
+
+    def renew_merge(self, merge: Merge, until: datetime) -> None: ...
+
+    def close_merge(self, merge: Merge, counts: dict[int, MergeCounts], now: datetime) -> None:
+        """Mark every entry merged with its counts (by segment id)."""
+        ...
+
+    def merged_files(self, before: datetime) -> list[LandedSegment]:
+        """Entries merged before `before` whose landing file has not been forgotten yet."""
+        ...
+
+    def forget_files(self, segment_ids: Sequence[int]) -> None: ...
+
+    def known_files(self) -> set[tuple[str, str]]:
+        """(tenant, file) that some unmerged segment still needs."""
+        ...
+
+    # coverage
+    def findings(self, stream: Stream, window: Window) -> list[Finding]:
+        """Findings of merged and lost segments that overlap `window`."""
+        ...
+
+    def counts(self, stream: Stream, window: Window) -> MergeCounts:
+        """Summed counts of merged segments that lie in or overlap `window`."""
+        ...
+
+    def streams(self, tenant: str) -> list[Stream]: ...
+
+    # parking
+    def park(self, parking: Parking) -> None: ...
+
+    def unpark(self, tenant: str, source: Source | None = None) -> bool: ...
+
+    def parkings(self, tenant: str | None = None) -> list[Parking]: ...
+
+    def postpone(self, stream: Stream, until: datetime) -> None:
+        """Throttled: no segment of this stream is due before `until`; never moves it earlier."""
+        ...
+
+    # small facts, for example when a tick last ran
+    def note(self, key: str, value: str, now: datetime) -> None: ...
+
+    def noted(self, key: str) -> tuple[str, datetime] | None: ...
+
+    def close(self) -> None: ...
+
+
+class Outbox(Protocol):
+    """What is owed to the world. (tenant, month, revision) is sent once."""
+
+    def enqueue(
+        self,
+        tenant: str,
+        month: Month,
+        message_id: str,
+        recipients: Sequence[str],
+        rendered: Rendered,
+        now: datetime,
+        *,
+        again: bool = False,
+    ) -> int | None:
+        """The new outbox id; None when this month is in the outbox already and `again` is False."""
+        ...
+
+    def reported(self, tenant: str, month: Month) -> bool: ...
+
+    def due(self, now: datetime, limit: int) -> list[int]: ...
+
+    def take(self, outbox_id: int, now: datetime, until: datetime) -> Delivery | None:
+        """queued → sending under a lease; None when it is not due, or somebody else is sending."""
+        ...
+
+    def sent(self, delivery: Delivery, now: datetime, reply: str) -> None: ...
+
+    def again_at(self, delivery: Delivery, due_at: datetime, error: str) -> None: ...
+
+    def refused(self, delivery: Delivery, now: datetime, error: str) -> None: ...
+
+
+# --- the lake ----------------------------------------------------------------------------------
+
+
+class Lake(Protocol):
+    """One table per tenant; each record once."""
+
+    def merge(
+        self, merge: Merge, files: Sequence[tuple[LandedSegment, Path]]
+    ) -> dict[int, MergeCounts]:
+        """Fold the files into the tenant's table in one commit; counts by segment id.
+
+        Safe to repeat: a merge whose id the table already carries changes nothing and returns the
+        counts of that commit. Raises `Transient` when another writer won the commit.
+        """
+        ...
+
+    def export_jsonl(self, tenant: str, window: Window | None, out: BinaryIO) -> int: ...
+
+    def export_csv(self, tenant: str, window: Window | None, out: BinaryIO) -> int: ...
+
+    def export_parquet(self, tenant: str, window: Window | None, out: Path) -> int:
+        """Records by time, then Id, streamed; returns how many. All three give the same records."""
+        ...
+
+    def figures(self, tenant: str, window: Window, zone: ZoneInfo) -> Figures: ...
+
+    def compact(self, tenant: str, retain: timedelta) -> None: ...
+
+    def remove(self, tenant: str) -> None: ...
+
+    def check(self) -> None:
+        """Raises `Unavailable` when the lake cannot be written."""
+        ...
+
+
+# --- report and mail ---------------------------------------------------------------------------
+
+
+class Renderer(Protocol):
+    def render(
+        self, report: MonthReport, folder: Path, write_csv: Callable[[BinaryIO], int]
+    ) -> Rendered:
+        """Write HTML, text, chart and zipped CSV into `folder`; the same report, the same bytes."""
+        ...
+
+
+class Mailer(Protocol):
+    def send(self, delivery: Delivery) -> str:
+        """Hand over one message; the server's reply. Raises `Transient`, `DeliveryRefused`."""
+        ...
+
+    def check(self) -> str:
+        """One line about the server. Raises `Unavailable` with the remedy."""
+        ...
+
+
+class Announcer(Protocol):
+    """Sends ids to the queue. Losing every message loses nothing: a sweep announces again."""
+
+    def pull(self, segment_ids: Sequence[int]) -> None: ...
+
+    def merge(self, tenant: str) -> None: ...
+
+    def report(self, tenant: str, month: Month) -> None: ...
+
+    def deliver(self, outbox_id: int) -> None: ...
+
+    def compact(self, tenant: str) -> None: ...
