@@ -106,7 +106,8 @@ class MonthReport:
 
     @property
     def is_complete(self) -> bool:
-        return all(c.is_complete for c in self.coverage)
+        """False when there is no coverage at all: nothing asked is nothing proven."""
+        return bool(self.coverage) and all(c.is_complete for c in self.coverage)
 
 
 class ReportState(StrEnum):
@@ -138,6 +139,8 @@ class Rendered:
     text: str
     images: tuple[Attachment, ...] = field(default_factory=tuple)
     attachments: tuple[Attachment, ...] = field(default_factory=tuple)
+    rendered_at: datetime | None = None
+    """the mail's Date header, so that every try sends the same bytes; None: the server adds one"""
 
 
 @dataclass(frozen=True, slots=True)
