@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Axis(StrEnum):
@@ -20,7 +21,7 @@ class Axis(StrEnum):
     """when its content became available: the Activity feed"""
 
 
-class AxisMixed(TypeError):
+class AxisMixedError(TypeError):
     """Two windows on different axes were compared or combined."""
 
 
@@ -66,7 +67,7 @@ class Window:
         """The pieces between the cuts that fall strictly inside, oldest first."""
         inner = sorted({c for c in cuts if self.start < c < self.end})
         edges = [self.start, *inner, self.end]
-        return tuple(Window(a, b, self.axis) for a, b in zip(edges, edges[1:], strict=False))
+        return tuple(Window(a, b, self.axis) for a, b in pairwise(edges))
 
     def halves(self) -> tuple[Window, ...]:
         """Two halves cut on a whole second, or the window itself when it is one second or less.
@@ -78,7 +79,7 @@ class Window:
         return self.split(middle)
 
     def pieces(self, length: timedelta) -> Iterator[Window]:
-        """Consecutive pieces of at most `length`, aligned to whole multiples of it since the epoch."""
+        """Consecutive pieces of at most `length`, cut at its multiples since the epoch."""
         cursor = self.start
         while cursor < self.end:
             since_epoch = cursor - _EPOCH
@@ -88,7 +89,7 @@ class Window:
 
     def _same_axis(self, other: Window) -> None:
         if self.axis is not other.axis:
-            raise AxisMixed(f"{self.axis} window met {other.axis} window")
+            raise AxisMixedError(f"{self.axis} window met {other.axis} window")
 
     def __str__(self) -> str:
         return f"[{iso(self.start)}, {iso(self.end)})"
@@ -116,7 +117,7 @@ def union(windows: Iterable[Window]) -> list[Window]:
     merged: list[Window] = []
     for window in sorted(windows):
         if merged and merged[-1].axis is not window.axis:
-            raise AxisMixed(f"{merged[-1].axis} window met {window.axis} window")
+            raise AxisMixedError(f"{merged[-1].axis} window met {window.axis} window")
         if merged and window.start <= merged[-1].end:
             if window.end > merged[-1].end:
                 merged[-1] = Window(merged[-1].start, window.end, window.axis)

@@ -1,0 +1,288 @@
+"""The walk over an in-memory search service that lies in every way the reference documents."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trailkeeper.errors import Lost, NeedsPerson, Throttled, Transient
+from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
+from trailkeeper.model.search_walk import SearchPort, SearchWalk
+from trailkeeper.model.segment import Verdict
+from trailkeeper.model.window import Window, total
+
+DAY = Window(datetime(2026, 10, 5, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
+CAP = 50
+LIMITS = SearchLimits(
+    cap=CAP, session_cap=10 * CAP, overlap_rows=5, retry_pause=0.0, rows_per_attempt=10**9
+)
+
+
+class Service(SearchPort):
+    """Honest by default; `faults` names the lies, each told with probability `rate`."""
+
+    def __init__(
+        self,
+        times: Sequence[datetime],
+        *,
+        faults: Sequence[str] = (),
+        rate: float = 0.2,
+        seed: int = 0,
+        count: str = "total",
+        order: str = "newest_first",
+        auditing: bool = True,
+    ) -> None:
+        self.rows = sorted((micros(t), f"id-{n}") for n, t in enumerate(times))
+        self.faults, self.rate, self.random = list(faults), rate, random.Random(seed)
+        self.count, self.order, self.auditing = count, order, auditing
+        self.landed: set[str] = set()
+        self.calls = 0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 1, tzinfo=UTC)
+
+    def pause(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def require_auditing(self) -> None:
+        if not self.auditing:
+            raise NeedsPerson("auditing is off", "Switch it on.", "D14")
+
+    def ask(self, window: Window) -> SearchAnswer:
+        self.calls += 1
+        fault = self._fault()
+        if fault == "reset":
+            raise Transient("connection reset")
+        found = self._within(window) if self.auditing else []
+        page = self._ordered(found)[:CAP]
+        warnings: list[str] = []
+        bogus = 0
+        if fault == "warning":
+            page, warnings = [], ["A task was canceled"]
+        elif fault == "partial_warning":
+            page, warnings = page[: len(page) // 2], ["Failed to process request"]
+        elif fault == "bogus":
+            page, bogus = [], 1
+        elif fault == "large_is_empty" and len(found) > CAP // 4:
+            page, found = [], []
+        elif fault == "foreign":
+            outside = [r for r in self.rows if not window.start <= _moment(r) < window.end]
+            page = page[: CAP - 3] + outside[:3] if outside else page
+        elif fault == "duplicates":
+            page = (page + page[:3])[:CAP]
+        self.landed |= {key for _, key in page}
+        return SearchAnswer(
+            window,
+            self.now(),
+            [key for _, key in page],
+            [t for t, _ in page],
+            bogus,
+            warnings,
+            {"total": len(found), "rows": len(page), "zero": 0}[self.count] if page else None,
+            (len(found) > CAP) if self.count == "total" else None,
+        )
+
+    def session(self, window: Window) -> SessionAnswer:
+        self.calls += 1
+        found = self._within(window)[: LIMITS.session_cap]
+        self.landed |= {key for _, key in found}
+        return SessionAnswer(self.now(), frozenset(k for _, k in found), len(found), True)
+
+    def _fault(self) -> str:
+        told = self.faults and self.random.random() < self.rate
+        return self.random.choice(self.faults) if told else ""
+
+    def _within(self, window: Window) -> list[tuple[int, str]]:
+        low, high = micros(window.start), micros(window.end)
+        return [r for r in self.rows if low <= r[0] < high]
+
+    def _ordered(self, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
+        if self.order == "none":
+            return self.random.sample(rows, len(rows))
+        if self.order == "sample_then_sort":  # looks ordered, but chance chose the rows
+            return sorted(self.random.sample(rows, min(CAP, len(rows))), reverse=True)
+        return rows[::-1] if self.order == "newest_first" else rows
+
+
+def _moment(row: tuple[int, str]) -> datetime:
+    return datetime.fromtimestamp(row[0] / 1e6, tz=UTC)
+
+
+def _missing_but_proven(service: Service, walk: SearchWalk) -> set[str]:
+    """Records inside proven windows that never reached the landing."""
+    proven = [f.window for f in walk.findings if f.verdict.proven]
+    return {
+        key
+        for t, key in service.rows
+        if key not in service.landed and any(w.contains(_moment((t, key))) for w in proven)
+    }
+
+
+def _walk(service: Service, window: Window = DAY) -> SearchWalk:
+    walk = SearchWalk(service, window, LIMITS)
+    walk.run()
+    return walk
+
+
+def _spread(count: int, seed: int = 1) -> list[datetime]:
+    source = random.Random(seed)
+    return [DAY.start + timedelta(seconds=source.randrange(86400)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none", "sample_then_sort"])
+@pytest.mark.parametrize("count", ["total", "rows", "zero"])
+def test_every_record_is_landed_and_the_day_proven(order: str, count: str) -> None:
+    """Whatever the order and whatever ResultCount means, an honest service is proven complete."""
+    service = Service(_spread(1000), order=order, count=count)
+    walk = _walk(service)
+    assert service.landed == {key for _, key in service.rows}
+    assert {f.verdict for f in walk.findings} <= {Verdict.COMPLETE, Verdict.EMPTY_CONFIRMED}
+    assert total(f.window for f in walk.findings) == DAY.duration
+
+
+def test_an_ordered_service_costs_little_more_than_the_minimum() -> None:
+    """Keeping what order covers fetches each row once, but for the overlap that proves it."""
+    service = Service(_spread(1000))
+    walk = _walk(service)
+    assert walk.calls <= 1.2 * 1000 / CAP + 3
+    assert walk.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
+
+
+def test_an_empty_day_is_confirmed_by_a_second_look() -> None:
+    """No rows closes a window only after other questions agree and auditing is known to be on."""
+    walk = _walk(Service([]))
+    assert [f.verdict for f in walk.findings] == [Verdict.EMPTY_CONFIRMED]
+    assert 3 <= walk.calls <= 6
+
+
+def test_auditing_off_stops_the_walk_for_a_person() -> None:
+    """An empty answer of a tenant that does not audit proves nothing."""
+    walk = _walk(Service(_spread(10), auditing=False))
+    assert isinstance(walk.interrupted, NeedsPerson)
+    assert not walk.findings
+
+
+def test_a_dense_second_is_read_with_sessions() -> None:
+    """More rows in one second than a call returns are proven by two sessions that agree."""
+    service = Service([DAY.start + timedelta(hours=9)] * (3 * CAP) + _spread(20))
+    walk = _walk(service)
+    assert service.landed == {key for _, key in service.rows}
+    assert all(f.verdict.proven for f in walk.findings)
+
+
+def test_more_than_a_session_holds_is_a_named_gap() -> None:
+    """A second with more records than any session returns ends as a gap of that second."""
+    service = Service([DAY.start + timedelta(hours=9)] * (LIMITS.session_cap + 1))
+    walk = _walk(service)
+    gaps = [f for f in walk.findings if f.verdict is Verdict.GAP]
+    assert len(gaps) == 1
+    assert gaps[0].window.duration == timedelta(seconds=1)
+    assert "one second" in gaps[0].reason
+
+
+def test_a_service_that_only_warns_leaves_the_window_suspect() -> None:
+    """Success with a warning and no rows is never taken for an empty window."""
+    service = Service(_spread(30), faults=["warning"], rate=1.0)
+    walk = _walk(service)
+    assert {f.verdict for f in walk.findings} == {Verdict.SUSPECT}
+    assert total(f.window for f in walk.findings) == DAY.duration
+    assert walk.calls < 60
+
+
+def test_a_service_that_is_down_interrupts_the_walk() -> None:
+    """Resets without end stop the walk with the error, and claim nothing."""
+    walk = _walk(Service(_spread(30), faults=["reset"], rate=1.0))
+    assert isinstance(walk.interrupted, Transient)
+    assert not walk.findings
+
+
+def test_throttling_stops_at_once() -> None:
+    """A throttled call is not repeated by the walk."""
+
+    class Throttling(Service):
+        def ask(self, window: Window) -> SearchAnswer:
+            self.calls += 1
+            raise Throttled("slow down", retry_after=30)
+
+    service = Throttling([])
+    assert isinstance(_walk(service).interrupted, Throttled)
+    assert service.calls == 1
+
+
+def test_the_horizon_is_lost_and_the_rest_is_read() -> None:
+    """Time that the service no longer answers for is lost by name; the rest is still proven."""
+    horizon = DAY.start + timedelta(hours=6)
+
+    class Forgetful(Service):
+        def ask(self, window: Window) -> SearchAnswer:
+            if window.start < horizon:
+                raise Lost("too old", horizon=horizon.isoformat())
+            return super().ask(window)
+
+    walk = _walk(Forgetful(_spread(30)))
+    lost = [f.window for f in walk.findings if f.verdict is Verdict.LOST]
+    assert [w.start for w in lost] == [DAY.start]
+    assert abs(lost[0].end - horizon) <= timedelta(seconds=1)
+    assert total(f.window for f in walk.findings) == DAY.duration
+
+
+FAULTS = [
+    "warning",
+    "partial_warning",
+    "bogus",
+    "large_is_empty",
+    "foreign",
+    "duplicates",
+    "reset",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    faults=st.lists(st.sampled_from(FAULTS), max_size=4, unique=True),
+    rate=st.sampled_from([0.1, 0.3, 0.6]),
+    count=st.sampled_from(["total", "rows", "zero"]),
+    order=st.sampled_from(["newest_first", "oldest_first", "none", "sample_then_sort"]),
+    rows=st.integers(0, 1500),
+)
+def test_never_silently_short(
+    seed: int, faults: list[str], rate: float, count: str, order: str, rows: int
+) -> None:
+    """Under any mixture of lies a proven window holds every record, and calls stay bounded."""
+    if "large_is_empty" in faults:
+        rate = min(rate, 0.1)  # told at random and often, it looks like the truth
+    source = random.Random(seed)
+    times = _spread(rows, seed)
+    times += [DAY.start + timedelta(seconds=source.randrange(86400))] * source.randrange(2 * CAP)
+    service = Service(times, faults=faults, rate=rate, seed=seed, count=count, order=order)
+    walk = _walk(service)
+    if "large_is_empty" not in faults:
+        assert not _missing_but_proven(service, walk)
+    spent = LIMITS.base_calls + LIMITS.calls_per_part * (1 + walk.rows // CAP)
+    assert walk.calls <= spent + 30
+    windows = sorted(f.window for f in walk.findings)
+    assert all(a.end <= b.start for a, b in pairwise(windows))
+
+
+def test_a_first_large_question_answered_empty_is_caught() -> None:
+    """D10: a service that answers nothing to large questions is asked smaller ones."""
+
+    class FirstIsEmpty(Service):
+        def ask(self, window: Window) -> SearchAnswer:
+            if window.duration > timedelta(hours=2):
+                self.calls += 1
+                return SearchAnswer(window, self.now())
+            return super().ask(window)
+
+    service = FirstIsEmpty(
+        [DAY.start + timedelta(hours=10, minutes=m) for m in range(40)] + _spread(200)
+    )
+    walk = _walk(service)
+    assert not _missing_but_proven(service, walk)

@@ -1,0 +1,190 @@
+"""One answer of the Exchange audit search, and what may be concluded from it alone.
+
+Pure functions; `trailkeeper.model.search_walk` uses them to prove a window call by call. Sources:
+identity-and-exchange.md, sections 3.3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from trailkeeper.model.window import Window, require_utc
+
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """Bounds of one walk.
+
+    `cap`: most rows of one answer [D]. `session_cap`: most rows of one session [D]. `tries`: how
+    often the same part is asked while its answers are not clean. `distrust_depth`: how often a part
+    that never answers cleanly is halved before it is called suspect. `overlap_rows`: rows fetched
+    twice to witness the order; 1 % of a full answer. `calls_per_part` and `base_calls` bound the
+    calls of a walk: base_calls + calls_per_part × (1 + rows received / cap).
+    """
+
+    cap: int = 5000
+    session_cap: int = 50_000
+    tries: int = 3
+    distrust_depth: int = 2
+    overlap_rows: int = 50
+    base_calls: int = 40
+    calls_per_part: int = 8
+    rows_per_attempt: int = 100_000
+    retry_pause: float = 5.0
+    """seconds before an unclean answer is asked again; doubles with each try"""
+
+
+class Order(StrEnum):
+    NEWEST_FIRST = "newest_first"
+    OLDEST_FIRST = "oldest_first"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """One answer of the search, reduced to what proof needs. `times` and `keys` are per row."""
+
+    asked: Window
+    sent_at: datetime
+    keys: Sequence[str] = ()
+    times: Sequence[int] = ()
+    """microseconds since 1970 UTC on the server's axis, rows without a readable time left out"""
+    bogus: int = 0
+    """rows with ResultIndex -1 (D2)"""
+    warnings: Sequence[str] = ()
+    result_count: int | None = None
+    more_available: bool | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.keys)
+
+    @property
+    def order(self) -> Order:
+        if len(self.times) < 2 or len(self.times) != len(self.keys):
+            return Order.NONE
+        ascending = sorted(self.times)
+        if list(self.times) == ascending[::-1]:
+            return Order.NEWEST_FIRST
+        return Order.OLDEST_FIRST if list(self.times) == ascending else Order.NONE
+
+    def foreign(self, slack: timedelta = SECOND) -> int:
+        """Rows outside what was asked; one second of slack, since the borders are unconfirmed."""
+        if not self.times:
+            return 0
+        low, high = micros(self.asked.start - slack), micros(self.asked.end + slack)
+        if low <= min(self.times) and max(self.times) <= high:
+            return 0
+        return sum(not low <= t <= high for t in self.times)
+
+    def unclean(self) -> str:
+        """Why nothing may be concluded from this answer; empty when it is clean."""
+        if self.bogus:
+            return "the service answered with a row of index -1, its sign of an internal time-out"
+        serious = [w for w in self.warnings if not _says_more(w)]
+        if serious:
+            return f"the service warned: {serious[0][:200]}"
+        if foreign := self.foreign():
+            return f"{foreign} of {self.rows} rows lie outside the window that was asked"
+        return ""
+
+    def truncated(self, cap: int) -> bool:
+        return bool(
+            self.rows >= cap or self.more_available or any(_says_more(w) for w in self.warnings)
+        )
+
+    def doubt(self) -> str:
+        """A hint that rows are missing from a short answer; hints prove nothing by themselves."""
+        if self.rows and self.result_count == 0:
+            return "count_zero"
+        if self.result_count is not None and self.result_count > self.rows:
+            return "count_high"
+        if self.rows == 100 or (self.rows and self.rows % 1000 == 0):
+            return "round_number"
+        return ""
+
+
+def _says_more(warning: str) -> bool:
+    """The warning of a cut result set (section 3.3)."""
+    return "more results" in warning.lower()
+
+
+def micros(moment: datetime) -> int:
+    return int((require_utc(moment) - _EPOCH) / timedelta(microseconds=1))
+
+
+def from_micros(value: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=value)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAnswer:
+    """Everything one ReturnLargeSet session gave for a window."""
+
+    sent_at: datetime
+    keys: frozenset[str]
+    rows: int
+    ended: bool
+    """the service said there is no more, or gave two pages with nothing new"""
+    unclean: str = ""
+
+
+def keys_between(answer: SearchAnswer, window: Window) -> set[str]:
+    low, high = micros(window.start), micros(window.end)
+    return {k for k, t in zip(answer.keys, answer.times, strict=False) if low <= t < high}
+
+
+def covered_time(window: Window, answer: SearchAnswer) -> tuple[datetime, Window | None]:
+    """The last row's edge and the part of `window` on the near side of it.
+
+    The last row's own second may be cut in two, so it is not covered.
+    """
+    last = from_micros(answer.times[-1]).replace(microsecond=0) if answer.times else window.start
+    if answer.order is Order.NEWEST_FIRST and window.start < last + SECOND < window.end:
+        return last + SECOND, Window(last + SECOND, window.end, window.axis)
+    if answer.order is Order.OLDEST_FIRST and window.start < last < window.end:
+        return last, Window(window.start, last, window.axis)
+    return last, None
+
+
+def cut_by_rows(window: Window, answer: SearchAnswer, cap: int) -> tuple[Window, ...]:
+    """Pieces that hold about equally many of the rows seen; plain halves when that cuts nothing.
+
+    A full answer without order is a sample: cut where its rows lie, into as many pieces as the
+    hinted total needs, at least two and at most sixteen.
+    """
+    hinted = (answer.result_count or 0) / (0.8 * cap)
+    count = max(2, min(16, int(hinted) + 1))
+    times = sorted(t for t in answer.times if micros(window.start) <= t < micros(window.end))
+    cuts = (
+        [
+            from_micros(times[len(times) * n // count]).replace(microsecond=0)
+            for n in range(1, count)
+        ]
+        if times
+        else []
+    )
+    pieces = window.split(*cuts)
+    return pieces if len(pieces) > 1 else window.halves()
+
+
+def second_look(window: Window, busy_hour: int) -> tuple[Window, ...]:
+    """What to ask when `window` came back empty: its halves, and an hour when work usually happens.
+
+    The narrow question catches a service that answers nothing to large ones (D10).
+    """
+    halves = window.halves()
+    if len(halves) < 2 or window.duration <= timedelta(hours=2):
+        return halves
+    middle = window.start + window.duration / 2
+    hour = middle.replace(hour=busy_hour, minute=0, second=0, microsecond=0)
+    probe = Window(hour, hour + timedelta(hours=1), window.axis).intersect(window)
+    return (*halves, probe) if probe else halves

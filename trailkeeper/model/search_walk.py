@@ -1,0 +1,426 @@
+"""Proving a window of the Exchange audit search complete, call by call.
+
+Search-UnifiedAuditLog answers one call with at most `cap` rows and lies in fourteen documented ways
+(identity-and-exchange.md, section 4.4). `SearchWalk` asks for parts of a window until each part is
+proven, suspect or a gap, and trusts no flag or count of the server to *end* a part:
+
+* A **clean** answer has no warning, no bogus row and no row outside what was asked.
+* A clean answer **below the cap** closes its part, unless a hint contradicts it (a total that is
+  higher than the rows, a round number of rows): then both halves are asked too, and only when they
+  bring nothing new is the part closed, and the hint taken as this tenant's habit.
+* A **full** answer in time order covers the time between its edge and its last row. The next call
+  asks for the rest plus a small *overlap* with what is already covered; only when the overlap
+  returns exactly the rows already held is the covered part closed (the overlap is the witness that
+  the order, and not chance, chose the rows). The first time, the covered part is asked again as a
+  whole. Without order the part is cut where the rows lie.
+* An **empty** answer closes its part only after auditing is known to be on and a second, different
+  look (both halves and the hour in which work usually happens) is empty too.
+* A full second cannot be cut; it is read with a session, twice.
+
+Calls are bounded: see `trailkeeper.model.search.SearchLimits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from trailkeeper.errors import (
+    AnswerTooLarge,
+    Lost,
+    NeedsPerson,
+    Throttled,
+    TrailkeeperError,
+    Transient,
+)
+from trailkeeper.model.search import (
+    SECOND,
+    Order,
+    SearchAnswer,
+    SearchLimits,
+    SessionAnswer,
+    covered_time,
+    cut_by_rows,
+    from_micros,
+    keys_between,
+    micros,
+    second_look,
+)
+from trailkeeper.model.segment import Finding, Verdict
+from trailkeeper.model.window import Window, parse_instant, subtract
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A part that a full, ordered answer claims to cover, and the rows that must show again."""
+
+    window: Window
+    overlap: Window
+    expected: frozenset[str]
+    sent_at: datetime
+    rows: int
+
+
+@dataclass(slots=True)
+class Part:
+    """A window still to be proven, and what is known about it already."""
+
+    window: Window
+    tries: int = 0
+    depth: int = 0
+    """how often it was halved because it did not answer cleanly"""
+    claim: Covered | None = None
+    """the neighbour whose cover this part's answer must witness"""
+    answer: SearchAnswer | None = None
+    """an answer already at hand, from a second look"""
+
+    def release_claim(self) -> Covered | None:
+        """Give up the neighbour, and with it the overlap: the windows are disjoint again."""
+        claim, self.claim = self.claim, None
+        if claim:
+            (self.window,) = subtract([self.window], [claim.window])
+        return claim
+
+
+class SearchPort:
+    """What a walk needs from the transport. Rows are landed by the transport before it answers."""
+
+    def ask(self, window: Window) -> SearchAnswer:
+        """One call without a session. Raises the errors of `trailkeeper.errors`."""
+        raise NotImplementedError
+
+    def session(self, window: Window) -> SessionAnswer:
+        """All pages of one ReturnLargeSet session."""
+        raise NotImplementedError
+
+    def require_auditing(self) -> None:
+        """Raise `NeedsPerson` unless the tenant ingests audit records (Get-AdminAuditLogConfig)."""
+        raise NotImplementedError
+
+    def now(self) -> datetime:
+        raise NotImplementedError
+
+    def pause(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class SearchWalk:
+    """One walk over one window. `findings` grows; `interrupted` tells why it stopped early."""
+
+    port: SearchPort
+    window: Window
+    limits: SearchLimits = field(default_factory=SearchLimits)
+    busy_hour: int = 10
+    """UTC hour in which records are most likely, for the second look at an empty window"""
+    order_proven: bool = False
+    """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
+    still_ours: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.interrupted: TrailkeeperError | None = None
+        self.calls = 0
+        self.rows = 0
+        self.foreign = 0
+        self._todo = [Part(self.window)]
+        self._harmless: set[str] = set()
+        self._refuted = 0
+        self._audited = False
+        self._lied_empty: timedelta | None = None
+        """length of the shortest window that came back empty and was not"""
+        self._told_rows = timedelta()
+        """length of the longest window that came back with rows"""
+
+    def run(self) -> list[Finding]:
+        """Walk until every part has a finding, a bound is reached, or an error stops it.
+
+        A part without a finding was not concluded and has to be planned again. `LeaseLost` from
+        `still_ours` passes through; every other error of ours ends up in `interrupted`.
+        """
+        while self._todo and not self._enough():
+            part = self._todo.pop()
+            self.still_ours()
+            try:
+                self._conclude(part, part.answer or self._ask(part.window))
+            except AnswerTooLarge as error:
+                self._too_large(part, error)
+            except Lost as error:
+                self._lost(part, error)
+            except (Throttled, NeedsPerson) as error:
+                self.interrupted = error
+                break
+            except Transient as error:
+                if not self._again(part) and not self._narrower(part):
+                    self.interrupted = error
+                    break
+        return self.findings
+
+    # --- asking ---
+
+    def _ask(self, window: Window) -> SearchAnswer:
+        self.calls += 1
+        answer = self.port.ask(window)
+        self.rows += answer.rows
+        self.foreign += answer.foreign()
+        if answer.rows:
+            self._told_rows = max(self._told_rows, window.duration)
+        return answer
+
+    def _enough(self) -> bool:
+        """Bounds reached: the rest is planned as segments of its own."""
+        if self.rows >= self.limits.rows_per_attempt:
+            return True
+        spent = self.limits.base_calls + self.limits.calls_per_part * (
+            1 + self.rows // self.limits.cap
+        )
+        if self.calls < spent:
+            return False
+        for part in self._todo:
+            self._close(part.window, Verdict.SUSPECT, f"not proven within {self.calls} calls")
+        self._todo.clear()
+        return True
+
+    # --- concluding ---
+
+    def _conclude(self, part: Part, answer: SearchAnswer) -> None:
+        reason = answer.unclean()
+        if reason:
+            self._distrust(part, reason)
+        elif part.claim and not self._witness(part, part.claim, answer):
+            return
+        elif answer.truncated(self.limits.cap):
+            self._full(part, answer)
+        elif answer.rows:
+            self._short(part, answer)
+        else:
+            self._empty(part, answer)
+
+    def _distrust(self, part: Part, reason: str) -> None:
+        """Ask again, then in halves, then give the part up as suspect."""
+        if not self._again(part) and not self._narrower(part):
+            self._close(part.window, Verdict.SUSPECT, reason)
+
+    def _narrower(self, part: Part) -> bool:
+        """Ask the halves, once each; False when that was done often enough."""
+        self._drop_claim(part)
+        halves = part.window.halves()
+        if part.depth >= self.limits.distrust_depth or len(halves) < 2:
+            return False
+        self._push(Part(h, tries=self.limits.tries - 1, depth=part.depth + 1) for h in halves)
+        return True
+
+    def _again(self, part: Part) -> bool:
+        """Put the part back for another try after a pause; False when its tries are used up."""
+        if part.tries + 1 >= self.limits.tries:
+            return False
+        self.port.pause(self.limits.retry_pause * 2**part.tries)
+        part.tries += 1
+        part.answer = None
+        self._todo.append(part)
+        return True
+
+    def _witness(self, part: Part, claim: Covered, answer: SearchAnswer) -> bool:
+        """Compare the overlap with what we hold; True: the claim is settled, go on."""
+        if not self._shows(answer, claim):
+            part.release_claim()
+            self._refute(claim)
+            return True
+        seen = keys_between(answer, claim.overlap)
+        if missing := claim.expected - seen:
+            self._distrust(part, f"{len(missing)} rows that were there a moment ago are missing")
+            return False
+        part.release_claim()
+        if seen - claim.expected:
+            self._refute(claim)
+        else:
+            evidence: dict[str, object] = {"rows": claim.rows, "witness": len(claim.expected)}
+            self._close(claim.window, Verdict.COMPLETE, "", claim.sent_at, evidence)
+        return True
+
+    def _shows(self, answer: SearchAnswer, claim: Covered) -> bool:
+        """Whether the answer holds the whole overlap: short, or in order and reaching beyond it."""
+        if not answer.truncated(self.limits.cap):
+            return True
+        if answer.order is Order.NEWEST_FIRST:
+            return answer.times[-1] < micros(claim.overlap.start)
+        if answer.order is Order.OLDEST_FIRST:
+            return answer.times[-1] >= micros(claim.overlap.end)
+        return False
+
+    def _refute(self, claim: Covered) -> None:
+        """The order did not choose the rows: the covered part has to be asked by itself."""
+        self._refuted += 1
+        self._push(Part(half) for half in claim.window.halves())
+
+    def _drop_claim(self, part: Part) -> None:
+        if claim := part.release_claim():
+            self._push([Part(claim.window)])
+
+    def _full(self, part: Part, answer: SearchAnswer) -> None:
+        """More rows than one answer holds: keep what order covers, or cut where the rows lie."""
+        if part.window.duration <= SECOND:
+            self._dense(part.window, answer)
+            return
+        claim = self._covered(part.window, answer) if self._refuted < 2 else None
+        if claim and not self.order_proven and not self._prove_order(claim, answer):
+            claim = None
+        if claim is None:
+            self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self.limits.cap))
+            return
+        newest = claim.window.end == part.window.end
+        rest = (
+            Window(part.window.start, claim.overlap.end, part.window.axis)
+            if newest
+            else Window(claim.overlap.start, part.window.end, part.window.axis)
+        )
+        self._push([Part(rest, claim=claim)])
+
+    def _covered(self, window: Window, answer: SearchAnswer) -> Covered | None:
+        """The time that an ordered, full answer covers, with its witness; None without either."""
+        edge, covered = covered_time(window, answer)
+        if covered is None:
+            return None
+        inside = [t for t in answer.times if micros(covered.start) <= t < micros(covered.end)]
+        if not inside:
+            return None
+        witness = from_micros(inside[-min(len(inside), self.limits.overlap_rows)])
+        second = witness.replace(microsecond=0)
+        newest_first = edge == covered.start
+        overlap = Window(edge, second + SECOND) if newest_first else Window(second, edge)
+        if overlap.covers(covered):
+            return None
+        expected = frozenset(keys_between(answer, overlap))
+        return Covered(covered, overlap, expected, answer.sent_at, answer.rows)
+
+    def _short(self, part: Part, answer: SearchAnswer) -> None:
+        """A clean answer below the cap: complete, unless a hint speaks against it."""
+        doubt = answer.doubt()
+        evidence: dict[str, object] = {"rows": answer.rows, "result_count": answer.result_count}
+        if doubt and doubt not in self._harmless:
+            if not self._agrees(part, answer, part.window.halves()):
+                return
+            self._harmless.add(doubt)
+            evidence["second_look"] = doubt
+        self._close(part.window, Verdict.COMPLETE, "", answer.sent_at, evidence)
+
+    def _prove_order(self, claim: Covered, answer: SearchAnswer) -> bool:
+        """Ask the covered part by itself: it must hold exactly the rows that the order gave it."""
+        again = self._ask(claim.window)
+        held = keys_between(answer, claim.window)
+        self.order_proven = (
+            not again.unclean()
+            and not again.truncated(self.limits.cap)
+            and keys_between(again, claim.window) == held
+        )
+        if not self.order_proven:
+            self._refuted = 2
+        return self.order_proven
+
+    def _empty(self, part: Part, answer: SearchAnswer) -> None:
+        """No rows is not no events: a second, different look must agree."""
+        if not self._audited:
+            self.calls += 1
+            self.port.require_auditing()
+            self._audited = True
+        if self._empty_is_worthless(part.window):
+            self._push(Part(half, depth=part.depth) for half in part.window.halves())
+            return
+        looks = second_look(part.window, self.busy_hour)
+        if not self._agrees(part, answer, looks):
+            shortest = self._lied_empty or part.window.duration
+            self._lied_empty = min(shortest, part.window.duration)
+        else:
+            evidence: dict[str, object] = {"looks": 1 + len(looks)}
+            self._close(part.window, Verdict.EMPTY_CONFIRMED, "", answer.sent_at, evidence)
+
+    def _empty_is_worthless(self, window: Window) -> bool:
+        """Whether this service has been caught answering nothing to questions of this length."""
+        if self._lied_empty is None or len(window.halves()) < 2:
+            return False
+        return window.duration >= self._lied_empty or window.duration > self._told_rows
+
+    def _agrees(self, part: Part, answer: SearchAnswer, looks: Sequence[Window]) -> bool:
+        """Ask `looks` too: True when they bring nothing that `answer` did not.
+
+        Otherwise the halves take the part's place, with the answers that are at hand already.
+        """
+        answers = {window: self._ask(window) for window in looks}
+        known = set(answer.keys)
+        if all(
+            known.issuperset(a.keys) and not a.unclean() and not a.truncated(self.limits.cap)
+            for a in answers.values()
+        ):
+            return True
+        halves = part.window.halves()
+        if len(halves) < 2:
+            self._distrust(part, "the same question was answered differently")
+        else:
+            at_hand = {w: a for w, a in answers.items() if a.rows}
+            self._push(Part(h, depth=part.depth, answer=at_hand.get(h)) for h in halves)
+        return False
+
+    def _dense(self, window: Window, answer: SearchAnswer) -> None:
+        """One second with more rows than a call returns: two sessions must agree."""
+        keys: set[str] = set(answer.keys)
+        for attempt in range(self.limits.tries):
+            page = self.port.session(window)
+            self.calls += 1 + page.rows // self.limits.cap
+            self.rows += page.rows
+            agrees = attempt > 0 and page.keys <= keys and len(page.keys) == len(keys)
+            keys |= page.keys
+            if len(page.keys) >= self.limits.session_cap:
+                reason = f"more than {self.limits.session_cap:,} records in one second"
+                self._close(window, Verdict.GAP, reason, page.sent_at, {"rows": len(keys)})
+                return
+            if agrees and page.ended and not page.unclean:
+                evidence: dict[str, object] = {"rows": len(keys), "sessions": attempt + 1}
+                self._close(window, Verdict.COMPLETE, "", page.sent_at, evidence)
+                return
+        reason = f"{len(keys):,} records in one second, and no two sessions agree"
+        self._close(window, Verdict.SUSPECT, reason, page.sent_at, {"rows": len(keys)})
+
+    def _too_large(self, part: Part, error: AnswerTooLarge) -> None:
+        self._drop_claim(part)
+        halves = part.window.halves()
+        if len(halves) == 2:
+            self._push(Part(h) for h in halves)
+        else:
+            self._close(part.window, Verdict.GAP, str(error))
+
+    def _lost(self, part: Part, error: Lost) -> None:
+        """The service names the oldest instant it answers for; ask again from there."""
+        self._drop_claim(part)
+        horizon = _horizon(error, part.window)
+        if horizon is None or horizon >= part.window.end:
+            self._close(part.window, Verdict.LOST, error.summary)
+            return
+        gone, left = part.window.split(horizon)
+        self._close(gone, Verdict.LOST, error.summary)
+        self._push([Part(left)])
+
+    def _push(self, parts: Iterable[Part]) -> None:
+        """Newest last, so that the newest is asked first."""
+        self._todo.extend(sorted(parts, key=lambda p: p.window))
+
+    def _close(
+        self,
+        window: Window,
+        verdict: Verdict,
+        reason: str,
+        observed_at: datetime | None = None,
+        evidence: dict[str, object] | None = None,
+    ) -> None:
+        inside = window.intersect(self.window)
+        if inside:
+            seen = observed_at or self.port.now()
+            self.findings.append(Finding(inside, verdict, seen, reason, evidence or {}))
+
+
+def _horizon(error: Lost, window: Window) -> datetime | None:
+    try:
+        horizon = parse_instant(error.horizon).replace(microsecond=0) + SECOND
+    except ValueError:
+        return None
+    return horizon if horizon > window.start else None
