@@ -35,7 +35,7 @@ def test_the_configured_authority_wins_over_the_environment(
 
 
 def test_a_server_of_another_authority_is_a_matter_of_configuration(tmp_path: Path) -> None:
-    """A server certificate that the bundle does not vouch for ends in one sentence with a remedy."""
+    """A server certificate the bundle does not vouch for ends in a sentence with a remedy."""
     with tls_server(lambda _: Reply()) as one, tls_server(lambda _: Reply()) as other:
         session = Session(allowed_hosts=[one.host], ca_bundle=other.ca_bundle)
         with pytest.raises(ConfigurationError, match="not signed by a trusted authority"):
@@ -111,7 +111,7 @@ def test_a_broken_body_does_not_hide_an_error_status() -> None:
 
 
 def test_a_redirect_to_a_foreign_host_is_not_followed() -> None:
-    """A 302 to a host outside the cloud ends in an error, and neither token nor request goes there."""
+    """A 302 to a host outside the cloud is an error, and neither token nor request goes there."""
     with tls_server(lambda _: Reply(200, b"caught")) as thief:
         location = (("Location", thief.url + "/steal"),)
         with (
@@ -254,7 +254,7 @@ def test_retry_after_is_read_in_both_forms(text: str, seconds: float | None) -> 
 
 
 def test_retry_after_as_a_date_is_meant_in_the_servers_time() -> None:
-    """A date in Retry-After is compared with the answer's own Date header, whatever our clock says."""
+    """A date in Retry-After is compared with the answer's own Date header, not with our clock."""
     headers = {
         "retry-after": "Sun, 22 Nov 2026 12:30:00 GMT",
         "date": "Sun, 22 Nov 2026 12:29:00 GMT",

@@ -1,4 +1,4 @@
-"""A real TLS server on a free loopback port, with an authority of its own, whose answers a test writes.
+"""A real TLS server on a free loopback port, with its own authority; the test writes its answers.
 
 with tls_server(lambda request: Reply(200, b"{}")) as server:
     Session(ca_bundle=server.ca_bundle, allowed_hosts=[server.host])
@@ -84,7 +84,8 @@ def _handler(answer: Callable[[Request], Reply], found: TlsServer) -> type[BaseH
             found.requests.append(request)
             self._reply(answer(request))
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def _reply(self, reply: Reply) -> None:
             length = reply.declared_length
