@@ -1,0 +1,213 @@
+"""The coverage statement: what the report may claim, in words that a reader of mail understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from trailkeeper.mail.wording import counted, instant, length, number, period, shown, span
+from trailkeeper.model.coverage import Coverage, Stretch
+from trailkeeper.model.report import MonthReport
+from trailkeeper.model.segment import MergeCounts
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Axis, Window, subtract, total, union
+
+SOURCE_NAMES = {
+    Source.EXCHANGE: "Exchange audit search",
+    Source.ACTIVITY: "Management Activity feed",
+    Source.GRAPH: "Microsoft Graph audit search",
+}
+
+STRETCHES_SHOWN = 25
+"""rows of the table, the rest stands in report.json: Gmail clips mails over 102 kB"""
+
+_REASON_LIMIT = 200
+
+
+class Kind(StrEnum):
+    GAP = "gap"
+    SUSPECT = "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class StretchRow:
+    """One unproven stretch of one source; its content types are named together."""
+
+    kind: Kind
+    window: Window
+    begins: str
+    ends: str
+    length: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """What one stream was asked and answered."""
+
+    source: str
+    proven: str
+    counts: MergeCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`headline` begins with "Complete" or "Incomplete"; all text is safe to show, not escaped."""
+
+    complete: bool
+    headline: str
+    stretches: tuple[StretchRow, ...]
+    more: int
+    """stretches that the table leaves out"""
+    by_availability: bool
+    """some stretch is one of availability, not of occurrence"""
+    provisional: tuple[str, ...]
+    sources: tuple[SourceRow, ...]
+
+
+def state(report: MonthReport) -> Statement:
+    zone = ZoneInfo(report.timezone)
+    stretches = tuple(_rows(report, zone))
+    complete = report.is_complete and not stretches
+    return Statement(
+        complete=complete,
+        headline=_complete(report) if complete else _incomplete(report, stretches),
+        stretches=stretches[:STRETCHES_SHOWN],
+        more=max(0, len(stretches) - STRETCHES_SHOWN),
+        by_availability=any(row.window.axis is Axis.AVAILABLE for row in stretches),
+        provisional=tuple(_provisional(report, zone)),
+        sources=tuple(
+            SourceRow(_stream_name(c.stream), _proven(c), c.counts) for c in report.coverage
+        ),
+    )
+
+
+def unproven_days(report: MonthReport) -> dict[date, Kind]:
+    """Local days that a gap or a suspect stretch touches; a gap outweighs a suspicion."""
+    zone = ZoneInfo(report.timezone)
+    days: dict[date, Kind] = {}
+    for kind in (Kind.SUSPECT, Kind.GAP):
+        for _, stretch in _unproven(report, kind):
+            days.update(dict.fromkeys(_days(stretch.window, zone), kind))
+    return days
+
+
+def _days(window: Window, zone: ZoneInfo) -> Iterator[date]:
+    cursor = window.start.astimezone(zone).date()
+    last = (window.end - timedelta(microseconds=1)).astimezone(zone).date()
+    while cursor <= last:
+        yield cursor
+        cursor += timedelta(days=1)
+
+
+# --- sentences ---------------------------------------------------------------------------------
+
+
+def _complete(report: MonthReport) -> str:
+    sources = _listed(dict.fromkeys(SOURCE_NAMES[c.stream.source] for c in report.coverage))
+    return (
+        f"Complete: every record that Microsoft had delivered for "
+        f"{period(report.month, report.timezone)} is in this report, proven by reading all "
+        f"{length(report.window.duration)} of the month to the end in the {sources}, with a "
+        f"second look wherever nothing came back."
+    )
+
+
+def _incomplete(report: MonthReport, stretches: Iterable[StretchRow]) -> str:
+    month = period(report.month, report.timezone)
+    if not report.coverage:
+        return f"Incomplete: no source was read for {month}, so nothing is proven."
+    gaps = _plain(row.window for row in stretches if row.kind is Kind.GAP)
+    suspect = subtract(
+        _plain(row.window for row in stretches if row.kind is Kind.SUSPECT),
+        gaps,  # one source's gap outweighs another's suspicion of the same time
+    )
+    parts = []
+    if gaps:
+        parts.append(f"{counted(len(gaps), 'gap')}, {length(total(gaps))} in all")
+    if suspect:
+        noun = counted(len(suspect), "suspect stretch", "suspect stretches")
+        parts.append(f"{noun}, {length(total(suspect))} in all")
+    return (
+        f"Incomplete: {'; '.join(parts)}. Records of these times may be missing from this report; "
+        f"everything else that Microsoft had delivered for {month} is in it."
+    )
+
+
+def _provisional(report: MonthReport, zone: ZoneInfo) -> Iterator[str]:
+    """One line a source: where records may still be added by Microsoft."""
+    for source in dict.fromkeys(c.stream.source for c in report.coverage):
+        young = union(
+            w for c in report.coverage if c.stream.source is source for w in c.provisional
+        )
+        if young:
+            listed = _listed(span(w, zone) for w in young[:3])
+            more = f" and {number(len(young) - 3)} more" if len(young) > 3 else ""
+            yield f"{SOURCE_NAMES[source]}: {listed}{more}"
+
+
+def _proven(coverage: Coverage) -> str:
+    asked = length(coverage.range.duration)
+    if coverage.is_complete:
+        return f"all {asked}"
+    return f"{length(coverage.complete_time)} of {asked}"
+
+
+# --- stretches ---------------------------------------------------------------------------------
+
+
+def _rows(report: MonthReport, zone: ZoneInfo) -> Iterator[StretchRow]:
+    """Oldest first; the content types of one source that share window and reason are one row."""
+    rows: dict[tuple[Window, Kind, Source, str], list[str]] = {}
+    for kind in Kind:
+        for stream, stretch in _unproven(report, kind):
+            key = (stretch.window, kind, stream.source, stretch.reason)
+            rows.setdefault(key, []).append(stream.content_type)
+    for (window, kind, source, reason), types in sorted(rows.items(), key=lambda row: row[0][:3]):
+        yield StretchRow(
+            kind=kind,
+            window=window,
+            begins=instant(window.start, zone),
+            ends=instant(window.end, zone),
+            length=length(window.duration),
+            source=_source_name(source, types),
+            reason=shown(reason, _REASON_LIMIT),
+        )
+
+
+def _unproven(report: MonthReport, kind: Kind) -> Iterator[tuple[Stream, Stretch]]:
+    for coverage in report.coverage:
+        stretches = coverage.suspect if kind is Kind.SUSPECT else coverage.gaps
+        for stretch in (*stretches, *(_unasked(report, coverage) if kind is Kind.GAP else ())):
+            yield coverage.stream, stretch
+
+
+def _unasked(report: MonthReport, coverage: Coverage) -> Iterator[Stretch]:
+    """Parts of the month outside the range that this coverage speaks of: proven by nobody."""
+    month = Window(report.window.start, report.window.end, coverage.range.axis)
+    for window in subtract([month], [coverage.range]):
+        yield Stretch(window, "this source was not asked for this time")
+
+
+def _plain(windows: Iterable[Window]) -> list[Window]:
+    """The union whatever the axis: for a reader an hour without proof is an hour without proof."""
+    return union(Window(w.start, w.end) for w in windows)
+
+
+def _stream_name(stream: Stream) -> str:
+    return _source_name(stream.source, [stream.content_type])
+
+
+def _source_name(source: Source, content_types: Iterable[str]) -> str:
+    types = ", ".join(shown(t) for t in content_types if t)
+    return f"{SOURCE_NAMES[source]} ({types})" if types else SOURCE_NAMES[source]
+
+
+def _listed(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
