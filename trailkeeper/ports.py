@@ -1,7 +1,7 @@
 """The seams between the steps and the world: what a step needs, in the words of the model.
 
-One contract suite per port (tests/contract/) runs over every implementation. Nothing here imports an
-outside library. All times are UTC and passed in; all paths are absolute.
+One contract suite per port (tests/contract/) runs over every implementation. Nothing here imports
+an outside library. All times are UTC and passed in; all paths are absolute.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
+from trailkeeper.errors import TrailkeeperError
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.report import Delivery, Figures, Month, MonthReport, Rendered
@@ -71,6 +72,8 @@ class Pulled:
     """disjoint, inside the window; a part without a finding was not asked and is planned again"""
     requests: int
     foreign: int = 0
+    interrupted: TrailkeeperError | None = None
+    """what stopped the pull early; what was proven before it still holds"""
 
 
 class AuditSource(Protocol):
@@ -84,7 +87,7 @@ class AuditSource(Protocol):
         """Fetch `window` into `sink` and say what was proven.
 
         `still_ours` is called between requests: it renews the lease and raises `LeaseLost`.
-        Raises `Throttled`, `Transient`, `NeedsPerson`, `Lost`.
+        A provider's error that stops it comes back in `Pulled.interrupted`.
         """
         ...
 
@@ -134,6 +137,10 @@ class Landing(Protocol):
 # --- the ledger --------------------------------------------------------------------------------
 
 
+PAUSED = "paused"
+"""The code of a parking that an operator asked for; no other parking replaces it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parking:
     """Why a tenant's source stands still, and what a person has to do."""
@@ -163,11 +170,19 @@ class Ledger(Protocol):
         planner: Callable[[Frontier | None], Iterable[NewSegment]],
         now: datetime,
     ) -> int:
-        """Read the stream's frontier, add what `planner` yields, move the frontier; one transaction.
+        """Read the stream's frontier, add what `planner` yields, move the frontier.
 
-        A segment whose (stream, window, purpose, round) exists already is left alone. INCREMENTAL
-        and BACKFILL segments move `fresh_until` and `first_at`, REREAD moves its round's
-        `reread_until`; others move nothing. Returns how many segments were added.
+        A segment whose (stream, window, purpose, round) exists already is left alone; for COLLECT
+        and RETRY only while the existing one is unfinished, so that the same range can be asked for
+        again. INCREMENTAL and BACKFILL segments move `fresh_until` and `first_at`, REREAD moves its
+        round's `reread_until`; others move nothing. Returns how many segments were added.
+        """
+        ...
+
+    def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
+        """Ids of the unfinished (planned, leased, landed) segments with these identities, in order.
+
+        An identity whose segment has finished meanwhile, or was never planned, has no id here.
         """
         ...
 
@@ -177,18 +192,24 @@ class Ledger(Protocol):
     def due(self, now: datetime, limit: int, per_stream: int) -> list[Segment]:
         """Planned segments due at `now` and leased ones whose deadline passed, fresh first.
 
-        At most `per_stream` minus those under a live lease from each stream; streams take turns;
-        none of a parked or paused tenant.
+        At most `per_stream` minus those under a live lease from each stream; streams take turns,
+        the one that waited longest first; within a stream by purpose, then newest window. None of a
+        postponed stream, nor of a tenant or source that is parked and not to be retried yet.
         """
         ...
 
     def lease(
         self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
     ) -> Leased | None:
-        """Take the segment, or None when it is not due, owned, parked, or its stream is full."""
+        """Take the segment, or None when it is not due, owned, parked, or its stream is full.
+
+        Taking over from a worker that let its deadline pass counts as that worker's failed attempt.
+        """
         ...
 
-    def renew(self, lease: Lease, until: datetime) -> Lease: ...
+    def renew(self, lease: Lease, until: datetime) -> Lease:
+        """The same lease, live until `until`; also after its deadline, if nobody took it over."""
+        ...
 
     def land(
         self,
@@ -200,7 +221,8 @@ class Ledger(Protocol):
     ) -> None:
         """leased → landed, with findings and the segments that retry what was not proven.
 
-        A segment without records (file None) goes to merged at once.
+        A segment without records (file None) goes to merged at once. Repeating a landing that was
+        already recorded changes nothing: a caller may not have heard the first answer.
         """
         ...
 
@@ -221,7 +243,9 @@ class Ledger(Protocol):
         ...
 
     # merging
-    def tenants_to_merge(self) -> list[str]: ...
+    def tenants_to_merge(self) -> list[str]:
+        """Tenants with landed segments, the longest waiting first."""
+        ...
 
     def open_merge(
         self, tenant: str, owner: str, now: datetime, until: datetime, limit_bytes: int
@@ -236,7 +260,10 @@ class Ledger(Protocol):
     def renew_merge(self, merge: Merge, until: datetime) -> None: ...
 
     def close_merge(self, merge: Merge, counts: dict[int, MergeCounts], now: datetime) -> None:
-        """Mark every entry merged with its counts (by segment id)."""
+        """Mark every entry merged with its counts (by segment id).
+
+        Raises `Bug` when an entry has no counts; closing the same merge twice changes nothing.
+        """
         ...
 
     def merged_files(self, before: datetime) -> list[LandedSegment]:
@@ -261,9 +288,14 @@ class Ledger(Protocol):
     def streams(self, tenant: str) -> list[Stream]: ...
 
     # parking
-    def park(self, parking: Parking) -> None: ...
+    def park(self, parking: Parking) -> None:
+        """Stop a tenant or one source; segments stay as they are. Replaces an earlier parking of
+        the same tenant and source, except that only `PAUSED` replaces `PAUSED`."""
+        ...
 
-    def unpark(self, tenant: str, source: Source | None = None) -> bool: ...
+    def unpark(self, tenant: str, source: Source | None = None) -> bool:
+        """Lift the parking of one source, or with None every parking of the tenant; was there one?"""
+        ...
 
     def parkings(self, tenant: str | None = None) -> list[Parking]: ...
 
@@ -276,11 +308,19 @@ class Ledger(Protocol):
 
     def noted(self, key: str) -> tuple[str, datetime] | None: ...
 
+    def forget_tenant(self, tenant: str) -> None:
+        """Delete every row of this tenant, its outbox included; late leases meet `LeaseLost`."""
+        ...
+
     def close(self) -> None: ...
 
 
 class Outbox(Protocol):
-    """What is owed to the world. (tenant, month, revision) is sent once."""
+    """What is owed to the world. (tenant, month, revision) is sent once.
+
+    Methods that take a `Delivery` raise `LeaseLost` when its epoch is no longer the newest; all
+    raise `Unavailable` when the database is out of reach.
+    """
 
     def enqueue(
         self,
@@ -296,19 +336,33 @@ class Outbox(Protocol):
         """The new outbox id; None when this month is in the outbox already and `again` is False."""
         ...
 
-    def reported(self, tenant: str, month: Month) -> bool: ...
-
-    def due(self, now: datetime, limit: int) -> list[int]: ...
-
-    def take(self, outbox_id: int, now: datetime, until: datetime) -> Delivery | None:
-        """queued → sending under a lease; None when it is not due, or somebody else is sending."""
+    def reported(self, tenant: str, month: Month) -> bool:
+        """Is any revision of this month in the outbox, whatever became of it?"""
         ...
 
-    def sent(self, delivery: Delivery, now: datetime, reply: str) -> None: ...
+    def due(self, now: datetime, limit: int) -> list[int]:
+        """Queued and due at `now`, or found sending after its deadline; longest due first."""
+        ...
 
-    def again_at(self, delivery: Delivery, due_at: datetime, error: str) -> None: ...
+    def take(self, outbox_id: int, now: datetime, until: datetime) -> Delivery | None:
+        """queued → sending under a lease; None when it is not due, or somebody else is sending.
 
-    def refused(self, delivery: Delivery, now: datetime, error: str) -> None: ...
+        Every take is an attempt. One found sending after its deadline is handed out again with the
+        same message id: what became of the earlier attempt is not known.
+        """
+        ...
+
+    def sent(self, delivery: Delivery, now: datetime, reply: str) -> None:
+        """sending → sent, for ever."""
+        ...
+
+    def again_at(self, delivery: Delivery, due_at: datetime, error: str) -> None:
+        """sending → queued, due again at `due_at`."""
+        ...
+
+    def refused(self, delivery: Delivery, now: datetime, error: str) -> None:
+        """sending → refused, for ever; only a new revision is sent instead."""
+        ...
 
 
 # --- the lake ----------------------------------------------------------------------------------

@@ -1,0 +1,151 @@
+"""One HTTP answer of Search-UnifiedAuditLog, read once: rows to columns, flags to facts.
+
+Shapes and traps: identity-and-exchange.md, sections 3.2 and 4.2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from trailkeeper.errors import Transient
+from trailkeeper.microsoft.records import RecordReader
+from trailkeeper.model.record import RecordColumns
+
+
+class _Row(msgspec.Struct, gc=False):
+    """Annotations (`P@data.type`) and the columns repeated inside AuditData are left unread."""
+
+    AuditData: Any = None
+    Identity: Any = None
+    CreationDate: Any = None
+    ResultIndex: Any = None
+    ResultCount: Any = None
+    AuditSearchRequestMetadata: msgspec.Raw = msgspec.Raw()
+    moreRecordsAvailable: Any = None  # noqa: N815 - the wire's spelling
+
+
+class _Page(msgspec.Struct):
+    value: list[_Row] = []
+    next_link: Any = msgspec.field(name="@odata.nextLink", default=None)
+    warnings: Any = msgspec.field(name="@adminapi.warnings", default=None)
+    errors: Any = msgspec.field(name="@adminapi.errors", default=None)
+
+
+_decode = msgspec.json.Decoder(_Page).decode
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangePage:
+    """One page. `times` are of the server's axis: the row's CreationDate, else the record's own."""
+
+    records: RecordColumns
+    times: Sequence[int]
+    """microseconds since 1970 UTC, one per record; rows without a readable time are left out"""
+    bogus: int
+    """rows with ResultIndex -1 (D2)"""
+    warnings: tuple[str, ...]
+    result_count: int | None
+    more_available: bool | None
+    next_link: str | None
+
+
+def read_page(body: bytes, reader: RecordReader, header_warnings: str = "") -> ExchangePage:
+    """Parse a 200's body. Raises `Transient` when it is not the documented shape at all."""
+    page = _page(body)
+    rows = [row for row in page.value if not _is_bogus(row)]
+    records = reader.read((r.AuditData, r.Identity, r.CreationDate) for r in rows)
+    stated = [*_texts(page.warnings), *_texts(page.errors), *_texts(header_warnings or None)]
+    return ExchangePage(
+        records=records,
+        times=_times(rows, records, reader),
+        bogus=sum(_integer(row.ResultIndex) == -1 for row in page.value),
+        warnings=tuple(stated),
+        result_count=_largest(row.ResultCount for row in rows),
+        more_available=_more_available(rows),
+        next_link=page.next_link if isinstance(page.next_link, str) else None,
+    )
+
+
+def _page(body: bytes) -> _Page:
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _tolerant_page(body)
+
+
+def _tolerant_page(body: bytes) -> _Page:
+    """The standard library takes what the fast decoder refuses, lone surrogates above all."""
+    try:
+        value = json.loads(body.decode("utf-8", "surrogatepass"))
+        rows = [_row(row) for row in value.get("value", []) if isinstance(row, dict)]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise Transient(
+            "Exchange answered 200 with something that is not a result page", "It is asked again."
+        ) from None
+    return _Page(
+        rows,
+        value.get("@odata.nextLink"),
+        value.get("@adminapi.warnings"),
+        value.get("@adminapi.errors"),
+    )
+
+
+def _row(fields: dict[str, Any]) -> _Row:
+    known = {name: fields[name] for name in _Row.__struct_fields__ if name in fields}
+    stated = known.pop("AuditSearchRequestMetadata", None)
+    raw = msgspec.Raw(json.dumps(stated).encode()) if stated is not None else msgspec.Raw()
+    return _Row(**known, AuditSearchRequestMetadata=raw)
+
+
+def _is_bogus(row: _Row) -> bool:
+    """A row that carries no record: it is the service's sign of trouble, not an event."""
+    return not row.AuditData and (_integer(row.ResultIndex) == -1 or not row.Identity)
+
+
+def _times(rows: Sequence[_Row], records: RecordColumns, reader: RecordReader) -> list[int]:
+    times = [reader.micros(row.CreationDate) for row in rows]
+    if None not in times:
+        return times  # type: ignore[return-value] # just checked
+    placed = zip(times, records.created_at, records.placed_by, strict=True)
+    known = (time if time is not None else own if by < 2 else None for time, own, by in placed)
+    return [time for time in known if time is not None]
+
+
+def _more_available(rows: Iterable[_Row]) -> bool | None:
+    """True if any row says so; None when no row says anything (documented since June 2026)."""
+    said = {bytes(row.AuditSearchRequestMetadata) for row in rows}
+    said |= {
+        str(row.moreRecordsAvailable).encode()
+        for row in rows
+        if row.moreRecordsAvailable is not None
+    }
+    answers = [text.lower() for text in said if text]
+    if not answers:
+        return None
+    return any(b"true" in text for text in answers)
+
+
+def _largest(values: Iterable[object]) -> int | None:
+    return max((n for v in values if (n := _integer(v)) is not None), default=None)
+
+
+def _integer(value: object) -> int | None:
+    """Numbers come as numbers and as text (section 3.1)."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit():
+        return int(value[:20])
+    return None
+
+
+def _texts(value: object) -> list[str]:
+    """Warnings are a list of texts, but nothing keeps the service from sending something else."""
+    if value is None or value == "":
+        return []
+    items = value if isinstance(value, list) else [value]
+    return [str(item)[:1000] for item in items[:50] if item]
