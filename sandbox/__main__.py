@@ -1,0 +1,83 @@
+"""`python -m sandbox serve --dir DIR`: one sandbox in this process, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from sandbox.app import Options, Serving
+from sandbox.rhythm import RHYTHMS
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    serve = parser.add_subparsers(dest="command", required=True).add_parser(
+        "serve", help="listen on loopback; writes DIR/sandbox.json once ready")
+    add = serve.add_argument
+    add("--dir", type=Path, required=True, help="state: sandbox.json, ca.pem, mailbox/")
+    add("--tenants", default="contoso,fabrikam,litware", help="names, comma-separated")
+    add("--seed", type=int, default=1)
+    add("--rate", type=float, default=None, metavar="N",
+        help="generated records a weekday and tenant (default 2000, with --records 0)")
+    add("--rhythm", choices=sorted(RHYTHMS), default="office")
+    add("--records", nargs="+", action="extend", default=[], metavar="[TENANT=]PATH",
+        help="real records, one JSON object a line, .gz too; times are shifted into the period")
+    add("--from", dest="start", default="", help="period of the records; default last month's 1st")
+    add("--to", dest="end", default="", help="default now")
+    add("--keep-times", action="store_true", help="do not shift the times of --records")
+    add("--arrival", default="instant", help="instant, typical or seconds of delay")
+    add("--port-base", type=int, default=0,
+        help="login, exchange, management, graph, control, vault, elsewhere, smtp from here on")
+    add("--smtp-port", type=int, default=0)
+    add("--smtp-security", choices=("none", "starttls", "tls"), default="none")
+    add("--smtp-login", default="", metavar="USER:PASSWORD")
+    add("--switches", type=json.loads, default={}, help="JSON object of tenant switches")
+    return parser.parse_args(words)
+
+
+def options_of(given: argparse.Namespace) -> Options:
+    rate = (0.0 if given.records else 2000.0) if given.rate is None else given.rate
+    user, colon, password = given.smtp_login.partition(":")
+    return Options(
+        given.dir, [name for name in given.tenants.split(",") if name], given.seed, rate,
+        given.rhythm, given.records, given.start, given.end, given.keep_times, given.arrival,
+        given.port_base, given.smtp_port, given.smtp_security,
+        (user, password) if colon else None, given.switches,
+    )
+
+
+def summary(report: dict[str, Any]) -> str:
+    """The closing report in one line a tenant."""
+    lines = (f"{name}: {t['records']} records, never served {t['never']}, once {t['once']}, "
+             f"repeatedly {t['repeatedly']}" for name, t in report["tenants"].items())
+    return "\n".join(lines)
+
+
+async def serve(options: Options) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with Serving(options) as serving:
+        said = serving.description
+        print(f"sandbox ready: login {said['login']} exchange {said['exchange']} "
+              f"control {said['control']} smtp {said['smtp_port']} in {options.folder}", flush=True)
+        await stopping.wait()
+    print(summary(serving.report), flush=True)
+
+
+def main() -> int:
+    try:
+        asyncio.run(serve(options_of(arguments())))
+    except (OSError, ValueError) as error:
+        print(f"sandbox: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
