@@ -287,6 +287,10 @@ class Ledger(Protocol):
 
     def streams(self, tenant: str) -> list[Stream]: ...
 
+    def extent(self, stream: Stream) -> Window | None:
+        """From the earliest start to the latest end of any segment; None before the first."""
+        ...
+
     # parking
     def park(self, parking: Parking) -> None:
         """Stop a tenant or one source; segments stay as they are. Replaces an earlier parking of
@@ -294,7 +298,7 @@ class Ledger(Protocol):
         ...
 
     def unpark(self, tenant: str, source: Source | None = None) -> bool:
-        """Lift the parking of one source, or with None every parking of the tenant; was there one?"""
+        """Lift one source's parking, or with None all of the tenant's; was there one?"""
         ...
 
     def parkings(self, tenant: str | None = None) -> list[Parking]: ...

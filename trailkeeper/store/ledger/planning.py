@@ -1,0 +1,185 @@
+"""Adding segments to the ledger, and how far each stream is planned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import Connection, func, select, update
+
+from trailkeeper.model.planning import Frontier
+from trailkeeper.model.segment import NewSegment, Purpose
+from trailkeeper.model.stream import Stream
+from trailkeeper.model.window import Window
+from trailkeeper.store import schema
+from trailkeeper.store.engines import insert_into
+from trailkeeper.store.ledger.base import OverEngine
+from trailkeeper.store.ledger.rows import AnyRow, new_row, of_stream, stream_key, stream_of
+from trailkeeper.store.schema import from_micros, segments, streams, to_micros
+
+
+class Planning(OverEngine):
+    def plan(
+        self,
+        stream: Stream,
+        planner: Callable[[Frontier | None], Iterable[NewSegment]],
+        now: datetime,
+    ) -> int:
+        with self._writing() as connection:
+            before = _frontier_of(_locked(connection, stream))
+            new = list(planner(before))
+            added = add_segments(connection, new, now)
+            after = moved(before, stream, new, now)
+            if after is not None and after != before:
+                _store(connection, stream, after)
+            return added
+
+    def frontier(self, stream: Stream) -> Frontier | None:
+        with self._reading() as connection:
+            row = connection.execute(select(streams).where(of_stream(streams, stream))).first()
+            return _frontier_of(row) if row else None
+
+    def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
+        wanted = list(dict.fromkeys(segments))
+        ids: dict[_Identity, int] = {}
+        with self._reading() as connection:
+            for stream, group in groupby(sorted(wanted, key=_by_stream), key=_by_stream):
+                ids.update(_unfinished_ids(connection, stream, list(group)))
+        return [ids[key] for key in map(_identity, wanted) if key in ids]
+
+    def extent(self, stream: Stream) -> Window | None:
+        query = select(func.min(segments.c.start_at), func.max(segments.c.end_at)).where(
+            of_stream(segments, stream)
+        )
+        with self._reading() as connection:
+            start, end = connection.execute(query).one()
+            return None if start is None else Window(start, end, stream.source.axis)
+
+    def streams(self, tenant: str) -> list[Stream]:
+        with self._reading() as connection:
+            rows = connection.execute(select(streams).where(streams.c.tenant == tenant))
+            return sorted(map(stream_of, rows))
+
+
+def add_segments(connection: Connection, new: Sequence[NewSegment], now: datetime) -> int:
+    """Insert those whose identity is free; how many that were. Their streams are added if unknown.
+
+    Raises `AxisMixedError` for a window that its stream cannot be asked for.
+    """
+    if not new:
+        return 0
+    for stream in dict.fromkeys(segment.stream for segment in new):
+        _ensure(connection, stream)
+    statement = insert_into(connection, segments).on_conflict_do_nothing()
+    return sum(
+        connection.execute(statement.values(new_row(segment, now))).rowcount for segment in new
+    )
+
+
+def moved(
+    frontier: Frontier | None, stream: Stream, new: Iterable[NewSegment], now: datetime
+) -> Frontier | None:
+    """The frontier after planning `new`; only the stream's own segments move it."""
+    for segment in new:
+        if segment.stream != stream:
+            continue
+        if segment.purpose in (Purpose.INCREMENTAL, Purpose.BACKFILL):
+            frontier = _widened(frontier, segment, now)
+        elif segment.purpose is Purpose.REREAD and frontier is not None:
+            frontier = replace(frontier, reread_until=_reread(frontier, segment))
+    return frontier
+
+
+def _widened(frontier: Frontier | None, segment: NewSegment, now: datetime) -> Frontier:
+    start, end = segment.window.start, segment.window.end
+    if frontier is None:
+        return Frontier(first_at=start, fresh_until=end, begun_at=now)
+    return replace(
+        frontier,
+        first_at=min(frontier.first_at, start),
+        fresh_until=max(frontier.fresh_until, end),
+    )
+
+
+def _reread(frontier: Frontier, segment: NewSegment) -> tuple[datetime | None, ...]:
+    reached = list(frontier.reread_until)
+    reached += [None] * (segment.round - len(reached))
+    earlier = reached[segment.round - 1]
+    end = segment.window.end
+    reached[segment.round - 1] = max(earlier, end) if earlier else end
+    return tuple(reached)
+
+
+def _locked(connection: Connection, stream: Stream) -> AnyRow:
+    """The stream's row, made if need be, ours until the transaction ends.
+
+    `key_share`: segments that refer to it may still be added by others meanwhile.
+    """
+    ours = select(streams).where(of_stream(streams, stream)).with_for_update(key_share=True)
+    row = connection.execute(ours).first()
+    if row is None:
+        _ensure(connection, stream)
+        row = connection.execute(ours).one()
+    return row
+
+
+def _ensure(connection: Connection, stream: Stream) -> None:
+    values = {**stream_key(stream), "reread_until": "[]"}
+    connection.execute(insert_into(connection, streams).values(values).on_conflict_do_nothing())
+
+
+def _frontier_of(row: AnyRow) -> Frontier | None:
+    if row.first_at is None:
+        return None
+    reread = json.loads(row.reread_until)
+    return Frontier(
+        first_at=row.first_at,
+        fresh_until=row.fresh_until,
+        begun_at=row.begun_at,
+        reread_until=tuple(None if m is None else from_micros(m) for m in reread),
+    )
+
+
+def _store(connection: Connection, stream: Stream, frontier: Frontier) -> None:
+    reread = [None if moment is None else to_micros(moment) for moment in frontier.reread_until]
+    connection.execute(
+        update(streams)
+        .where(of_stream(streams, stream))
+        .values(
+            first_at=frontier.first_at,
+            fresh_until=frontier.fresh_until,
+            begun_at=frontier.begun_at,
+            reread_until=json.dumps(reread),
+        )
+    )
+
+
+_Identity = tuple[Stream, datetime, datetime, str, int]
+
+
+def _identity(segment: NewSegment) -> _Identity:
+    window = segment.window
+    return (segment.stream, window.start, window.end, segment.purpose.value, segment.round)
+
+
+def _by_stream(segment: NewSegment) -> Stream:
+    return segment.stream
+
+
+def _unfinished_ids(
+    connection: Connection, stream: Stream, wanted: Sequence[NewSegment]
+) -> Iterator[tuple[_Identity, int]]:
+    """Every unfinished segment of the stream in the time that `wanted` spans, by identity."""
+    rows = connection.execute(
+        select(segments).where(
+            of_stream(segments, stream),
+            schema.in_state(*schema.UNFINISHED),
+            segments.c.start_at >= min(segment.window.start for segment in wanted),
+            segments.c.end_at <= max(segment.window.end for segment in wanted),
+        )
+    )
+    for row in rows:
+        yield (stream, row.start_at, row.end_at, row.purpose, row.round), row.id

@@ -1,0 +1,103 @@
+"""What stands still and why (parked, paused, postponed), small facts, and forgetting a tenant."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, or_, select
+
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.ports import PAUSED, Parking
+from trailkeeper.store.engines import insert_into
+from trailkeeper.store.ledger.base import OverEngine
+from trailkeeper.store.ledger.rows import AnyRow, stream_key
+from trailkeeper.store.schema import findings, merges, notes, outbox, parkings, segments, streams
+
+_WHOLE_TENANT = ""
+
+
+class Standstill(OverEngine):
+    def park(self, parking: Parking) -> None:
+        values = _row(parking)
+        with self._writing() as connection:
+            statement = insert_into(connection, parkings).values(values)
+            replaceable = or_(parkings.c.code != PAUSED, statement.excluded.code == PAUSED)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["tenant", "source"], set_=values, where=replaceable
+                )
+            )
+
+    def unpark(self, tenant: str, source: Source | None = None) -> bool:
+        gone = delete(parkings).where(parkings.c.tenant == tenant)
+        if source is not None:
+            gone = gone.where(parkings.c.source == source.value)
+        with self._writing() as connection:
+            return connection.execute(gone).rowcount > 0
+
+    def parkings(self, tenant: str | None = None) -> list[Parking]:
+        query = select(parkings).order_by(parkings.c.tenant, parkings.c.source)
+        if tenant is not None:
+            query = query.where(parkings.c.tenant == tenant)
+        with self._reading() as connection:
+            return [_parking(row) for row in connection.execute(query)]
+
+    def postpone(self, stream: Stream, until: datetime) -> None:
+        values = {**stream_key(stream), "reread_until": "[]", "postponed_until": until}
+        later = or_(streams.c.postponed_until.is_(None), streams.c.postponed_until < until)
+        with self._writing() as connection:
+            connection.execute(
+                insert_into(connection, streams)
+                .values(values)
+                .on_conflict_do_update(
+                    index_elements=["tenant", "source", "content_type"],
+                    set_={"postponed_until": until},
+                    where=later,
+                )
+            )
+
+    def note(self, key: str, value: str, now: datetime) -> None:
+        values = {"value": value, "noted_at": now}
+        with self._writing() as connection:
+            connection.execute(
+                insert_into(connection, notes)
+                .values(key=key, **values)
+                .on_conflict_do_update(index_elements=["key"], set_=values)
+            )
+
+    def noted(self, key: str) -> tuple[str, datetime] | None:
+        query = select(notes.c.value, notes.c.noted_at).where(notes.c.key == key)
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+            return (row.value, row.noted_at) if row else None
+
+    def forget_tenant(self, tenant: str) -> None:
+        theirs = select(segments.c.id).where(segments.c.tenant == tenant)
+        with self._writing() as connection:
+            connection.execute(delete(findings).where(findings.c.segment_id.in_(theirs)))
+            for table in (segments, merges, streams, parkings, outbox):
+                connection.execute(delete(table).where(table.c.tenant == tenant))
+
+
+def _row(parking: Parking) -> dict[str, object]:
+    return {
+        "tenant": parking.tenant,
+        "source": parking.source.value if parking.source else _WHOLE_TENANT,
+        "parked_at": parking.parked_at,
+        "code": parking.code,
+        "summary": parking.summary,
+        "remedy": parking.remedy,
+        "retry_at": parking.retry_at,
+    }
+
+
+def _parking(row: AnyRow) -> Parking:
+    return Parking(
+        tenant=row.tenant,
+        source=Source(row.source) if row.source else None,
+        parked_at=row.parked_at,
+        code=row.code,
+        summary=row.summary,
+        remedy=row.remedy,
+        retry_at=row.retry_at,
+    )
