@@ -58,23 +58,28 @@ def summary(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 async def serve(options: Options) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with Serving(options) as serving:
         said = serving.description
-        print(f"sandbox ready: login {said['login']} exchange {said['exchange']} "
-              f"control {said['control']} smtp {said['smtp_port']} in {options.folder}", flush=True)
+        say(f"sandbox ready: login {said['login']} exchange {said['exchange']} "
+            f"control {said['control']} smtp {said['smtp_port']} in {options.folder}")
         await stopping.wait()
-    print(summary(serving.report), flush=True)
+    say(summary(serving.report))
 
 
 def main() -> int:
     try:
         asyncio.run(serve(options_of(arguments())))
     except (OSError, ValueError) as error:
-        print(f"sandbox: {error}", file=sys.stderr)
+        sys.stderr.write(f"sandbox: {error}\n")
         return 1
     return 0
 

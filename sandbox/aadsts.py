@@ -53,7 +53,7 @@ CODES: dict[int, Code] = {
     900432: Code(400, "invalid_request", "Confidential Client is not supported in Cross Cloud request."),  # noqa: E501
     90099: Code(400, "invalid_request", "The application '{client}' has not been authorized in the tenant '{tenant}'. Applications must be authorized to access the customer tenant before partner delegated administrators can use them."),  # noqa: E501
     5000224: Code(400, "invalid_request", "This resource is not available: the tenant no longer exists."),  # noqa: E501
-    90033: Code(503, "temporarily_unavailable", "A transient error has occurred. Please try again."),
+    90033: Code(503, "temporarily_unavailable", "A transient error has occurred. Please try again."),  # noqa: E501
     90006: Code(503, "server_error", "The service is temporarily unavailable. Please retry later."),
     90024: Code(503, "temporarily_unavailable", "Request budget exceeded: a transient error has occurred. Please try again."),  # noqa: E501
     90090: Code(503, "server_error", "Graph returned an unexpected result. Please retry."),

@@ -222,11 +222,11 @@ class Serving:
             await runner.cleanup()
 
     def _described(self) -> dict[str, Any]:
-        assert self._smtp is not None
         start, end = period(self._options)
+        smtp_port = self._smtp.sockets[0].getsockname()[1] if self._smtp else 0
         return {
             **self._box.urls, "smtp_host": "127.0.0.1",
-            "smtp_port": self._smtp.sockets[0].getsockname()[1],
+            "smtp_port": smtp_port,
             "smtp_security": self._options.smtp_security,
             "ca": str((self._options.folder / "ca.pem").resolve()),
             "mailbox": str(self._mailbox.folder.resolve()), "control_key": self._key,

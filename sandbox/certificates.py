@@ -50,8 +50,8 @@ def signing_key(folder: Path) -> rsa.RSAPrivateKey:
     path = folder / "signing-key.pem"
     if path.exists():
         key = load_pem_private_key(path.read_bytes(), None)
-        assert isinstance(key, rsa.RSAPrivateKey)
-        return key
+        if isinstance(key, rsa.RSAPrivateKey):
+            return key
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_private(path, pem)

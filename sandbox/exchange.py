@@ -74,7 +74,8 @@ async def invoke(request: web.Request) -> web.StreamResponse:
         wids = _authorised(request, box, tenant)
     except TokenRefused as refused:
         return unauthorized(str(refused))
-    assert tenant is not None  # _authorised refuses an unknown tenant
+    if tenant is None:
+        return unauthorized("unknown tenant")
     if not wids & (_READERS if name == _CONFIG else AUDIT_ROLES) or name not in _CMDLETS:
         return nuls()
     if not isinstance(parameters, dict):

@@ -30,7 +30,7 @@ class KeyCredential:
 
     @property
     def sha1(self) -> str:
-        return hashlib.sha1(self.der).hexdigest().upper()
+        return hashlib.sha1(self.der, usedforsecurity=False).hexdigest().upper()
 
     @property
     def public_key(self) -> rsa.RSAPublicKey:
@@ -41,7 +41,8 @@ class KeyCredential:
 
     def has_thumbprint(self, text: str) -> bool:
         """Does a base64url SHA-1 or SHA-256 thumbprint, padded or not, mean this certificate?"""
-        prints = (hashlib.sha1(self.der).digest(), hashlib.sha256(self.der).digest())
+        sha1 = hashlib.sha1(self.der, usedforsecurity=False).digest()
+        prints = (sha1, hashlib.sha256(self.der).digest())
         return any(_unpadded(p) == text.rstrip("=") for p in prints)
 
     def certificate_valid(self, now: float) -> bool:

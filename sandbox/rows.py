@@ -32,11 +32,17 @@ def quoted(text: str) -> bytes:
         return json.dumps(text).encode("ascii")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
+def _day(number: int) -> bytes:
+    return instant(number * 86_400 * MICROSECOND).date().isoformat().encode("ascii")
+
+
 def creation_date(second: int, fraction: int = 0) -> bytes:
     """A .NET DateTime with seven fractional digits and an offset (reference 3.2)."""
-    moment = instant(second * MICROSECOND)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:06d}0+00:00".encode("ascii")
+    day, second = divmod(second, 86_400)
+    minute, second = divmod(second, 60)
+    hour, minute = divmod(minute, 60)
+    return b"%bT%02d:%02d:%02d.%06d0+00:00" % (_day(day), hour, minute, second, fraction)
 
 
 def body(
