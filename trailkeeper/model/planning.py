@@ -52,7 +52,7 @@ class Frontier:
 
 
 def plan_stream(
-    stream: Stream, begin: datetime, frontier: Frontier | None, cadence: Cadence, now: datetime
+    stream: Stream, begin: datetime, cadence: Cadence, now: datetime, frontier: Frontier | None
 ) -> Iterator[NewSegment]:
     """Segments to add for `stream`, which is wanted from `begin` on."""
     newest = _floor_minute(now - cadence.safety_lag)

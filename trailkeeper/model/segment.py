@@ -119,6 +119,8 @@ class Segment:
     due_at: datetime
     attempts: int
     """failed tries so far; throttling is not counted"""
+    error: str = ""
+    """why the last try failed; empty when none did"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,88 @@
+"""Say what is proven of a tenant's time, from the ledger alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from trailkeeper.model.coverage import Coverage, Stretch, derive
+from trailkeeper.model.segment import Segment, SegmentState
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
+from trailkeeper.ports import Ledger, Parking
+from trailkeeper.settings import CollectionSettings, TenantSettings
+
+UNREADABLE = "this version has no reader for this source"
+
+
+@dataclass(frozen=True, slots=True)
+class CoverStep:
+    ledger: Ledger
+    collection: CollectionSettings
+    readable: frozenset[Source]
+
+    def of_tenant(
+        self, tenant: TenantSettings, now: datetime, asked: tuple[datetime, datetime] | None = None
+    ) -> list[Coverage]:
+        """Coverage of every configured source, over `asked` or over all that should be collected.
+
+        A source that nothing was ever planned for, and no range asked, has no coverage to state.
+        """
+        stated = []
+        for source in tenant.sources:
+            stream = Stream(tenant.name, source)
+            window = Window(*asked, source.axis) if asked else self._extent(stream, now)
+            if window:
+                stated.append(self.of_stream(stream, window))
+        return stated
+
+    def of_stream(self, stream: Stream, window: Window) -> Coverage:
+        return derive(
+            stream,
+            window,
+            self.ledger.findings(stream, window),
+            settle=self.collection.settle,
+            outstanding=self._outstanding(stream, window),
+            counts=self.ledger.counts(stream, window),
+        )
+
+    def _extent(self, stream: Stream, now: datetime) -> Window | None:
+        """All that should be collected by now.
+
+        While the service keeps a stream up to date, that reaches almost to now, so that a service
+        that stands still shows; a stream that was only ever collected by hand ends where that did.
+        """
+        extent = self.ledger.extent(stream)
+        if extent is None or self.ledger.frontier(stream) is None:
+            return extent
+        patience = 2 * self.collection.interval + self.collection.safety_lag + timedelta(minutes=5)
+        return Window(extent.start, max(extent.end, now - patience), extent.axis)
+
+    def _outstanding(self, stream: Stream, window: Window) -> list[Stretch]:
+        """Why parts are not collected, the most telling reason first."""
+        reasons = []
+        if stream.source not in self.readable:
+            reasons.append(Stretch(window, UNREADABLE))
+        reasons += [
+            Stretch(window, _parked(p))
+            for p in self.ledger.parkings(stream.tenant)
+            if p.source in (None, stream.source)
+        ]
+        reasons += [
+            Stretch(common, _waiting(segment))
+            for segment in self.ledger.unfinished(stream.tenant, window)
+            if segment.stream == stream and (common := segment.window.intersect(window))
+        ]
+        return reasons
+
+
+def _parked(parking: Parking) -> str:
+    return f"parked: {parking.summary}"
+
+
+def _waiting(segment: Segment) -> str:
+    if segment.state is SegmentState.LANDED:
+        return "received, not merged yet"
+    if segment.state is SegmentState.LEASED:
+        return "being collected now"
+    return f"waiting to be asked again: {segment.error}" if segment.error else "not collected yet"

@@ -1,0 +1,64 @@
+"""Hand one report from the outbox to the mail server, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+import structlog
+
+from trailkeeper.errors import DeliveryRefused, TrailkeeperError
+from trailkeeper.ports import Clock, Mailer, Outbox
+
+log = structlog.get_logger()
+
+SENDING_LEASE = timedelta(minutes=10)
+"""outlives one SMTP conversation: a delivery found older than this lost its worker"""
+LONGEST_BACKOFF = timedelta(hours=4)
+
+
+class DeliveryOutcome(StrEnum):
+    SENT = "sent"
+    POSTPONED = "postponed"
+    REFUSED = "refused"
+    NOT_OURS = "not_ours"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverStep:
+    outbox: Outbox
+    mailer: Mailer
+    clock: Clock
+
+    def __call__(self, outbox_id: int) -> DeliveryOutcome:
+        """Try once. What became of it is in the outbox; provider errors do not raise.
+
+        A worker that dies between the server's acceptance and our mark leaves an outcome nobody
+        learned; the next try carries the same Message-ID.
+        """
+        now = self.clock.now()
+        delivery = self.outbox.take(outbox_id, now, now + SENDING_LEASE)
+        if delivery is None:
+            return DeliveryOutcome.NOT_OURS
+        with structlog.contextvars.bound_contextvars(
+            tenant=delivery.tenant, month=str(delivery.month), outbox=outbox_id
+        ):
+            try:
+                reply = self.mailer.send(delivery)
+            except DeliveryRefused as error:
+                self.outbox.refused(delivery, self.clock.now(), str(error))
+                log.error("report_refused", reason=error.summary, remedy=error.remedy)
+                return DeliveryOutcome.REFUSED
+            except TrailkeeperError as error:
+                due_at = self.clock.now() + _backoff(delivery.attempt)
+                self.outbox.again_at(delivery, due_at, str(error))
+                log.warning("delivery_postponed", reason=error.summary, due_at=due_at)
+                return DeliveryOutcome.POSTPONED
+            self.outbox.sent(delivery, self.clock.now(), reply)
+            log.info("report_sent", recipients=len(delivery.recipients), reply=reply)
+            return DeliveryOutcome.SENT
+
+
+def _backoff(attempt: int) -> timedelta:
+    return min(timedelta(minutes=2 ** min(attempt, 10)), LONGEST_BACKOFF)

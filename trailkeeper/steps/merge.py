@@ -1,0 +1,67 @@
+"""Fold a tenant's landed segments into its lake table, each record once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from trailkeeper.errors import LeaseLost
+from trailkeeper.model.segment import Merge, MergeCounts
+from trailkeeper.ports import Clock, Lake, Landing, Ledger
+
+log = structlog.get_logger()
+
+MERGE_BYTES = 128 << 20
+"""raw text folded in one commit: bounds the memory of a merging worker"""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeStep:
+    """The merge step with everything it needs; one per process."""
+
+    ledger: Ledger
+    landing: Landing
+    lake: Lake
+    clock: Clock
+    lease_length: timedelta
+
+    def __call__(self, tenant: str, owner: str) -> MergeCounts:
+        """Merge until nothing of the tenant is landed, or another worker holds its merge.
+
+        Raises `Transient` when another writer won the commit: the merge is claimed again later.
+        """
+        total = MergeCounts()
+        while (merge := self._open(tenant, owner)) is not None:
+            try:
+                total += self._merge(merge)
+            except LeaseLost:
+                log.warning("merge_taken_over", tenant=tenant, merge=merge.id)
+                break
+        return total
+
+    def _open(self, tenant: str, owner: str) -> Merge | None:
+        now = self.clock.now()
+        return self.ledger.open_merge(tenant, owner, now, now + self.lease_length, MERGE_BYTES)
+
+    def _merge(self, merge: Merge) -> MergeCounts:
+        files = [
+            (entry, self.landing.path(merge.tenant, entry.landed.file))
+            for entry in merge.entries
+            if entry.landed.file is not None
+        ]
+        counts = self.lake.merge(merge, files)
+        self.ledger.close_merge(merge, counts, self.clock.now())
+        summed = sum(counts.values(), MergeCounts())
+        log.info(
+            "segments_merged",
+            tenant=merge.tenant,
+            merge=merge.id,
+            segments=len(merge.entries),
+            received=summed.received,
+            stored=summed.stored,
+            duplicates=summed.duplicates,
+            conflicts=summed.conflicts,
+        )
+        return summed

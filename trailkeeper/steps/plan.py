@@ -1,0 +1,86 @@
+"""Plan what every tenant needs now, and announce what the ledger says is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import partial
+
+import structlog
+
+from trailkeeper.model.planning import plan_stream
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.ports import Announcer, Ledger, Outbox
+from trailkeeper.settings import Settings, TenantSettings
+
+log = structlog.get_logger()
+
+LONGEST_BACK = timedelta(days=30)
+"""how far a stream begins without `since` (contract: at most one month)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """How many of each were announced in one sweep."""
+
+    segments: int
+    merges: int
+    deliveries: int
+
+
+def plan_tenants(
+    settings: Settings, ledger: Ledger, readable: Iterable[Source], now: datetime
+) -> int:
+    """Add the segments that fresh time, back-fill and re-reads need; how many were added.
+
+    `readable`: the sources that this installation has an adapter for. Running it twice, or in two
+    places at once, adds nothing more.
+    """
+    able = set(readable)
+    cadence = settings.collection.cadence()
+    added = 0
+    for tenant in settings.tenants.values():
+        begin = begins_at(tenant, now)
+        for source in tenant.sources:
+            if source in able:
+                stream = Stream(tenant.name, source)
+                planner = partial(plan_stream, stream, begin, cadence, now)
+                added += ledger.plan(stream, planner, now)
+    if added:
+        log.info("segments_planned", segments=added)
+    return added
+
+
+def begins_at(tenant: TenantSettings, now: datetime) -> datetime:
+    """Where the tenant's collection begins.
+
+    A date in the configuration is midnight UTC, yet the first report's month begins at midnight
+    where the tenant lives: the earlier of the two, so that the month has no hole at its border.
+    """
+    since = tenant.since
+    if since is None:
+        return (now - LONGEST_BACK).replace(minute=0, second=0, microsecond=0)
+    if since.timetz() == time(tzinfo=UTC):
+        local = datetime.combine(since.date(), time(), tzinfo=tenant.zone)
+        return min(since, local.astimezone(UTC))
+    return since
+
+
+def announce_due(
+    settings: Settings, ledger: Ledger, outbox: Outbox, announcer: Announcer, now: datetime
+) -> Announced:
+    """Send to the queue what is due: the queue is a hint, and this repairs it."""
+    per_stream = settings.service.searches_per_tenant
+    due = ledger.due(now, limit=_ANNOUNCED_AT_ONCE, per_stream=per_stream)
+    announcer.pull([segment.id for segment in due])
+    to_merge = ledger.tenants_to_merge()
+    for tenant in to_merge:
+        announcer.merge(tenant)
+    owed = outbox.due(now, limit=_ANNOUNCED_AT_ONCE)
+    for outbox_id in owed:
+        announcer.deliver(outbox_id)
+    return Announced(len(due), len(to_merge), len(owed))
+
+
+_ANNOUNCED_AT_ONCE = 1000

@@ -1,0 +1,226 @@
+"""Pull one segment: lease it, land what the source gives, mark what was proven."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import structlog
+
+from trailkeeper.errors import (
+    LeaseLost,
+    Lost,
+    NeedsPerson,
+    Throttled,
+    TrailkeeperError,
+    Transient,
+)
+from trailkeeper.model.segment import Finding, Landed, Lease, Leased, NewSegment, Purpose, Verdict
+from trailkeeper.model.stream import Source
+from trailkeeper.model.window import subtract
+from trailkeeper.ports import AuditSource, Clock, Landing, Ledger, Parking, Pulled
+
+log = structlog.get_logger()
+
+RETRY_AFTER = (
+    timedelta(seconds=30),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(hours=24),
+    timedelta(days=3),
+    timedelta(days=7),
+)
+"""when a suspect or missing part is asked again; after the last it stays suspect until re-read"""
+LONGEST_BACKOFF = timedelta(hours=1)
+PARKED_RETRY = timedelta(hours=24)
+"""a parked tenant is tried again daily: the person may have acted without telling us"""
+
+
+class Outcome(StrEnum):
+    LANDED = "landed"
+    NOT_OURS = "not_ours"
+    """not due, owned by somebody else, parked, or its stream is at its limit"""
+    POSTPONED = "postponed"
+    """back to planned, due later"""
+    PARKED = "parked"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class PullStep:
+    """The pull step with everything it needs; one per process."""
+
+    ledger: Ledger
+    landing: Landing
+    sources: Mapping[Source, AuditSource]
+    clock: Clock
+    lease_length: timedelta
+    per_stream: int
+
+    def __call__(self, segment_id: int, owner: str) -> Outcome:
+        """Pull one segment if it is ours to pull.
+
+        Provider errors end in the ledger (postponed, parked, lost), not in an exception.
+        Raises `Unavailable` when the disk or the ledger is out of reach.
+        """
+        now = self.clock.now()
+        until = now + self.lease_length
+        leased = self.ledger.lease(segment_id, owner, now, until, self.per_stream)
+        if leased is None:
+            return Outcome.NOT_OURS
+        with structlog.contextvars.bound_contextvars(
+            tenant=leased.segment.stream.tenant,
+            source=leased.segment.stream.source.value,
+            segment=segment_id,
+            window=str(leased.segment.window),
+            epoch=leased.lease.epoch,
+        ):
+            try:
+                return self._pull(leased)
+            except LeaseLost:
+                log.warning("segment_taken_over")
+                return Outcome.NOT_OURS
+            except TrailkeeperError as error:
+                return self._failed(leased, error)
+
+    def _pull(self, leased: Leased) -> Outcome:
+        segment = leased.segment
+        source = self.sources[segment.stream.source]
+        renewal = _Renewal(self.ledger, self.clock, leased.lease, self.lease_length)
+        with self.landing.open(leased.lease, segment.stream.tenant) as writer:
+            pulled = source.pull(segment.stream.tenant, segment.window, writer, renewal)
+            if not pulled.findings and not writer.received and pulled.interrupted:
+                raise pulled.interrupted
+            file = writer.seal()
+            received, size = writer.received, writer.size
+        landed = Landed(file, received, size, pulled.requests, pulled.foreign)
+        now = self.clock.now()
+        self._interrupted(leased, pulled.interrupted)
+        self.ledger.land(
+            renewal.lease, landed, pulled.findings, follow_ups(leased, pulled, now), now
+        )
+        _log_landed(landed, pulled)
+        return Outcome.LANDED
+
+    def _interrupted(self, leased: Leased, error: TrailkeeperError | None) -> None:
+        """What an error means for the tenant, when part of the window was proven before it."""
+        if isinstance(error, Throttled):
+            self._throttled(leased, error)
+        elif isinstance(error, NeedsPerson):
+            self._park(leased, error)
+
+    def _failed(self, leased: Leased, error: TrailkeeperError) -> Outcome:
+        """Nothing was landed: back to planned, parked or lost."""
+        now = self.clock.now()
+        if isinstance(error, Lost):
+            finding = Finding(leased.segment.window, Verdict.LOST, now, error.summary)
+            self.ledger.lose(leased.lease, [finding], now)
+            log.warning("segment_lost", reason=error.summary)
+            return Outcome.LOST
+        if isinstance(error, NeedsPerson):
+            self._park(leased, error)
+            self.ledger.release(leased.lease, now, str(error), counts_as_attempt=False)
+            return Outcome.PARKED
+        throttled = isinstance(error, Throttled)
+        if isinstance(error, Throttled):
+            self._throttled(leased, error)
+        due_at = now + _pause(leased, error)
+        self.ledger.release(leased.lease, due_at, str(error), counts_as_attempt=not throttled)
+        if not isinstance(error, Transient):
+            log.error("segment_failed", reason=error.summary, code=error.code)
+            raise error
+        log.warning(
+            "segment_postponed",
+            reason=error.summary,
+            code=error.code,
+            request_id=error.request_id,
+            due_at=due_at,
+        )
+        return Outcome.POSTPONED
+
+    def _throttled(self, leased: Leased, error: Throttled) -> None:
+        until = self.clock.now() + timedelta(seconds=error.retry_after)
+        self.ledger.postpone(leased.segment.stream, until)
+        log.warning("tenant_throttled", seconds=error.retry_after, code=error.code)
+
+    def _park(self, leased: Leased, error: NeedsPerson) -> None:
+        now = self.clock.now()
+        stream = leased.segment.stream
+        self.ledger.park(
+            Parking(
+                tenant=stream.tenant,
+                source=stream.source,
+                parked_at=now,
+                code=error.code,
+                summary=error.summary,
+                remedy=error.remedy,
+                retry_at=now + PARKED_RETRY,
+            )
+        )
+        log.error("tenant_parked", reason=error.summary, remedy=error.remedy, code=error.code)
+
+
+@dataclass
+class _Renewal:
+    """Called between requests: keeps the lease when a third of it has passed."""
+
+    ledger: Ledger
+    clock: Clock
+    lease: Lease
+    length: timedelta
+    _renewed_at: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._renewed_at = self.clock.now()
+
+    def __call__(self) -> None:
+        now = self.clock.now()
+        if now - self._renewed_at > self.length / 3:
+            self.lease = self.ledger.renew(self.lease, now + self.length)
+            self._renewed_at = now
+
+
+def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
+    """Segments for what this pull did not prove: the unproven later, the unasked soon."""
+    segment = leased.segment
+    retry = segment.round + 1 if segment.purpose is Purpose.RETRY else 1
+    unproven = [f.window for f in pulled.findings if f.verdict in (Verdict.SUSPECT, Verdict.GAP)]
+    if retry > len(RETRY_AFTER):
+        unproven = []
+    unasked = subtract([segment.window], [f.window for f in pulled.findings])
+    soon = now + (_pause(leased, pulled.interrupted) if pulled.interrupted else timedelta())
+    if unasked == [segment.window]:  # the very same question: only a retry may be planned again
+        unproven, unasked = [*unproven, *unasked], []
+    later = max(soon, now + RETRY_AFTER[min(retry, len(RETRY_AFTER)) - 1])
+    return [
+        *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in unproven),
+        *(NewSegment(segment.stream, w, segment.purpose, segment.round, soon) for w in unasked),
+    ]
+
+
+def _pause(leased: Leased, error: TrailkeeperError) -> timedelta:
+    if isinstance(error, Throttled):
+        return timedelta(seconds=error.retry_after)
+    return min(timedelta(seconds=5 * 2 ** min(leased.segment.attempts, 20)), LONGEST_BACKOFF)
+
+
+def _log_landed(landed: Landed, pulled: Pulled) -> None:
+    log.info(
+        "segment_landed",
+        received=landed.received,
+        bytes=landed.size,
+        requests=landed.requests,
+        foreign=landed.foreign,
+        verdicts=_verdicts(pulled.findings),
+        interrupted=str(pulled.interrupted) if pulled.interrupted else None,
+    )
+
+
+def _verdicts(findings: Sequence[Finding]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for finding in findings:
+        counted[finding.verdict.value] = counted.get(finding.verdict.value, 0) + 1
+    return counted

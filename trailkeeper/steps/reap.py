@@ -1,0 +1,46 @@
+"""Remove what nobody needs any more: merged landing files, and what crashed attempts left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from trailkeeper.ports import Clock, Landing, Ledger
+
+log = structlog.get_logger()
+
+KEEP_MERGED = timedelta(hours=24)
+"""merged landing files are kept a day, as a second copy while the lake is young"""
+KEEP_ORPHANS = timedelta(hours=24)
+"""longer than any lease: an unknown file older than this belongs to no living attempt"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReapStep:
+    ledger: Ledger
+    landing: Landing
+    clock: Clock
+
+    def __call__(self) -> int:
+        """How many files were removed. Running twice removes nothing more."""
+        now = self.clock.now()
+        merged = self.ledger.merged_files(now - KEEP_MERGED)
+        for entry in merged:
+            if entry.landed.file is not None:
+                self.landing.remove(entry.stream.tenant, entry.landed.file)
+        self.ledger.forget_files([entry.segment_id for entry in merged])
+        orphans = self._remove_orphans()
+        if merged or orphans:
+            log.info("landing_reaped", merged=len(merged), orphans=orphans)
+        return len(merged) + orphans
+
+    def _remove_orphans(self) -> int:
+        """Files that no unmerged segment needs: a fenced attempt's, or a killed one's."""
+        old = list(self.landing.orphans(self.clock.now() - KEEP_ORPHANS))
+        needed = self.ledger.known_files()
+        removed = [place for place in old if place not in needed]
+        for tenant, file in removed:
+            self.landing.remove(tenant, file)
+        return len(removed)

@@ -1,0 +1,169 @@
+"""Close a month: decide when it is due, state its figures and coverage, put it into the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+from uuid import NAMESPACE_URL, uuid5
+
+import structlog
+
+from trailkeeper.errors import UsageError
+from trailkeeper.model.coverage import Coverage
+from trailkeeper.model.report import Month, MonthReport, Rendered
+from trailkeeper.model.segment import Purpose, Segment, SegmentState
+from trailkeeper.model.stream import Stream
+from trailkeeper.model.window import Window
+from trailkeeper.ports import Clock, Lake, Ledger, Outbox, Renderer
+from trailkeeper.settings import Settings, TenantSettings
+from trailkeeper.steps.cover import CoverStep
+
+log = structlog.get_logger()
+
+_NEARLY_WHOLE = timedelta(days=1)
+"""a month whose collection began at most this late after its start is reported by itself"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStep:
+    """Reports of months; `folder` holds one folder per tenant and month."""
+
+    settings: Settings
+    ledger: Ledger
+    outbox: Outbox
+    lake: Lake
+    renderer: Renderer
+    cover: CoverStep
+    clock: Clock
+    folder: Path
+
+    def render(self, tenant: TenantSettings, month: Month, folder: Path | None = None) -> Rendered:
+        """Render the month as it stands now. Raises `UsageError` for a month that has not begun."""
+        now = self.clock.now()
+        window = month.window(tenant.zone)
+        if window.start >= now:
+            raise UsageError(
+                f"{month} has not begun yet", "Name a month that has begun, as YYYY-MM."
+            )
+        report = MonthReport(
+            tenant=tenant.name,
+            domain=tenant.domain,
+            month=month,
+            timezone=tenant.report.timezone,
+            window=window,
+            figures=self.lake.figures(tenant.name, window, tenant.zone),
+            coverage=tuple(self.coverage(tenant, window)),
+            rendered_at=now,
+        )
+
+        def write_csv(out: BinaryIO) -> int:
+            return self.lake.export_csv(tenant.name, window, out)
+
+        target = folder or self.folder / tenant.name / str(month)
+        rendered = self.renderer.render(report, target, write_csv)
+        log.info(
+            "report_rendered",
+            tenant=tenant.name,
+            month=str(month),
+            records=report.figures.records,
+            complete=report.is_complete,
+        )
+        return rendered
+
+    def enqueue(self, tenant: TenantSettings, month: Month, *, again: bool = False) -> int | None:
+        """Render and put into the outbox; None when this month is there already."""
+        if not again and self.outbox.reported(tenant.name, month):
+            return None
+        rendered = self.render(tenant, month)
+        now = self.clock.now()
+        outbox_id = self.outbox.enqueue(
+            tenant.name,
+            month,
+            _message_id(tenant, month, now if again else None),
+            tenant.report.to,
+            rendered,
+            now,
+            again=again,
+        )
+        if outbox_id is not None:
+            log.info("report_queued", tenant=tenant.name, month=str(month), outbox=outbox_id)
+        return outbox_id
+
+    def coverage(self, tenant: TenantSettings, window: Window) -> list[Coverage]:
+        """Every source's coverage of the month's hours, each on its own axis."""
+        asked = (window.start, min(window.end, self.clock.now()))
+        return self.cover.of_tenant(tenant, self.clock.now(), asked)
+
+
+def _message_id(tenant: TenantSettings, month: Month, asked_at: datetime | None) -> str:
+    """The same for every try of one report, so that a second copy can be recognised."""
+    name = f"{tenant.tenant_id}/{month}" + (f"/{asked_at.isoformat()}" if asked_at else "")
+    return str(uuid5(NAMESPACE_URL, name))
+
+
+@dataclass(frozen=True, slots=True)
+class CloseMonths:
+    """Which months are due: ended where the tenant lives, settled, and not reported yet."""
+
+    settings: Settings
+    ledger: Ledger
+    outbox: Outbox
+    cover: CoverStep
+
+    def due(self, now: datetime) -> Iterator[tuple[TenantSettings, Month]]:
+        for tenant in self.settings.tenants.values():
+            if tenant.report.to and self.settings.mail:
+                yield from ((tenant, month) for month in self._due_of(tenant, now))
+
+    def _due_of(self, tenant: TenantSettings, now: datetime) -> Iterator[Month]:
+        begun = [f for s in self._streams(tenant) if (f := self.ledger.frontier(s))]
+        if not begun:
+            return
+        first_at = min(frontier.first_at for frontier in begun)
+        begun_at = max(frontier.begun_at for frontier in begun)
+        month, current = Month.of(first_at, tenant.zone), Month.of(now, tenant.zone)
+        while month < current:
+            window = month.window(tenant.zone)
+            if (
+                first_at <= window.start + _NEARLY_WHOLE
+                and not self.outbox.reported(tenant.name, month)
+                and self._is_due(tenant, window, begun_at, now)
+            ):
+                yield month
+            month = month.next()
+
+    def _is_due(
+        self, tenant: TenantSettings, window: Window, begun_at: datetime, now: datetime
+    ) -> bool:
+        collection = self.settings.collection
+        if now < window.end + collection.settle:
+            return False
+        asked = (window.start, window.end)
+        coverage = self.cover.of_tenant(tenant, now, asked)
+        if all(c.is_complete and not c.provisional for c in coverage):
+            return True
+        waited = now >= max(window.end, begun_at) + collection.report_grace
+        return waited and not self._in_flight(tenant, asked)
+
+    def _in_flight(self, tenant: TenantSettings, asked: tuple[datetime, datetime]) -> bool:
+        """Whether something that has not failed yet is still to come in for the month."""
+        parked = {p.source for p in self.ledger.parkings(tenant.name)}
+        return any(
+            _fresh(segment)
+            for stream in self._streams(tenant)
+            if not parked & {None, stream.source}
+            for segment in self.ledger.unfinished(tenant.name, Window(*asked, stream.source.axis))
+            if segment.stream == stream
+        )
+
+    def _streams(self, tenant: TenantSettings) -> list[Stream]:
+        return [Stream(tenant.name, source) for source in tenant.sources]
+
+
+def _fresh(segment: Segment) -> bool:
+    if segment.state is not SegmentState.PLANNED:
+        return True
+    return segment.attempts == 0 and segment.purpose is not Purpose.RETRY
