@@ -1,0 +1,190 @@
+"""The lake: one Delta table a tenant, each record once.
+
+Imported only by workers that merge or report: polars and deltalake must not be *used* before a
+process forks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO
+from zoneinfo import ZoneInfo
+
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from trailkeeper.model.report import Figures
+from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
+from trailkeeper.model.window import Window, iso
+from trailkeeper.store import lake_export, lake_figures
+from trailkeeper.store.disk import make_folder, sync, unavailable
+from trailkeeper.store.lake_faults import lake_errors
+from trailkeeper.store.lake_merge import Folded, fold, received
+from trailkeeper.store.lake_table import WRITER_PROPERTIES, Tables
+
+_APPLICATION = "trailkeeper-merge"
+_NOTE = "trailkeeper"
+_LOOK_BACK = (32, 1024, None)
+_ORPHANS_FROM = timedelta(days=1)
+
+
+class DeltaLake:
+    """`url`: a folder, or az://container/prefix, s3://bucket/prefix.
+
+    `storage_options` are deltalake's; what is not given is read from the environment (AZURE_…,
+    AWS_…), as every client of these stores does.
+    """
+
+    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._tables = Tables(url, storage_options)
+
+    def merge(
+        self, merge: Merge, files: Sequence[tuple[LandedSegment, Path]]
+    ) -> dict[int, MergeCounts]:
+        """Fold the files into the tenant's table in one commit; counts by segment id.
+
+        The table is opened, compared with, and appended to at one version: a commit that finds a
+        newer version is refused, so of two workers with the same merge one wins and the other gets
+        `Transient`. Every merge commits, one that brings nothing new as well: its counts are kept
+        with the commit, and a repeated call returns them.
+
+        Conflicts are counted among records of the same day; see `lake_merge.Stored`.
+        """
+        with lake_errors(f"merging {merge.tenant}"):
+            table = self._tables.find_or_create(merge.tenant)
+            counts = _committed(table, merge)
+            if counts is None:
+                folded = fold(received(files), self._tables.scan(table))
+                counts = _all_entries(merge, folded.counts)
+                _append(table, merge, folded, counts)
+                if self._tables.folder:
+                    _make_durable(self._tables.folder / merge.tenant, table)
+            return counts
+
+    def export_jsonl(self, tenant: str, window: Window | None, out: BinaryIO) -> int:
+        """One record a line by time, then Id; how many. The same state gives the same bytes."""
+        with lake_errors(f"exporting {tenant}"):
+            return lake_export.write_jsonl(self._tables, tenant, window, out)
+
+    def export_csv(self, tenant: str, window: Window | None, out: BinaryIO) -> int:
+        """RFC 4180 with a header line, UTF-8; how many records. Safe to open in a spreadsheet."""
+        with lake_errors(f"exporting {tenant}"):
+            return lake_export.write_csv(self._tables, tenant, window, out)
+
+    def export_parquet(self, tenant: str, window: Window | None, out: Path) -> int:
+        """One file, complete or absent; how many records."""
+        with lake_errors(f"exporting {tenant}"):
+            return lake_export.write_parquet(self._tables, tenant, window, out)
+
+    def figures(self, tenant: str, window: Window, zone: ZoneInfo) -> Figures:
+        """What the report states of `window`; days and times in `zone`."""
+        with lake_errors(f"counting the records of {tenant}"):
+            return lake_figures.figures(self._tables, tenant, window, zone)
+
+    def compact(self, tenant: str, retain: timedelta) -> None:
+        """Join small files; delete files that no version younger than `retain` needs.
+
+        A merge that commits meanwhile is tried again by itself. Exports that run longer than
+        `retain` fail. What killed merges left behind goes too, unless `retain` is under a day: a
+        running merge has not committed its files yet.
+        """
+        with lake_errors(f"compacting {tenant}"):
+            table = self._tables.find(tenant)
+            if table is None:
+                return
+            table.optimize.compact(writer_properties=WRITER_PROPERTIES, max_concurrent_tasks=1)
+            table.vacuum(
+                retention_hours=math.ceil(retain / timedelta(hours=1)),
+                dry_run=False,
+                enforce_retention_duration=False,
+                full=retain >= _ORPHANS_FROM,
+            )
+
+    def remove(self, tenant: str) -> None:
+        """Delete all records of the tenant, for good."""
+        with lake_errors(f"removing {tenant}"):
+            self._tables.drop(tenant)
+
+    def check(self) -> None:
+        """Raises `Unavailable` when the folder cannot be written, or the store not be reached."""
+        folder = self._tables.folder
+        if folder is None:
+            with lake_errors(f"reaching the lake {self._tables.url}"):
+                DeltaTable.is_deltatable(self._tables.url, self._tables.options)
+            return
+        probe = folder / ".write-probe"
+        try:
+            make_folder(folder)
+            probe.write_bytes(b"")
+            probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise unavailable(folder, "written", error) from None
+
+
+def _append(
+    table: DeltaTable, merge: Merge, folded: Folded, counts: dict[int, MergeCounts]
+) -> None:
+    """One commit on top of the very version that `folded` was compared with."""
+    note = {
+        "merge": merge.id,
+        "entries": _fingerprint(merge),
+        "counts": {str(segment): _numbers(count) for segment, count in counts.items()},
+    }
+    write_deltalake(
+        table,
+        folded.new,
+        mode="append",
+        writer_properties=WRITER_PROPERTIES,
+        commit_properties=CommitProperties(
+            app_transactions=[Transaction(_APPLICATION, merge.id)],
+            custom_metadata={_NOTE: json.dumps(note, separators=(",", ":"))},
+            max_commit_retries=0,
+        ),
+    )
+
+
+def _committed(table: DeltaTable, merge: Merge) -> dict[int, MergeCounts] | None:
+    """The counts of the commit that made this merge; None when there is none.
+
+    The number alone is no proof: a ledger restored from a backup hands out the same numbers for
+    other segments. A merge whose commit is not found is simply made: what is stored already is
+    recognised record by record.
+    """
+    last = table.transaction_version(_APPLICATION)
+    if last is None or last < merge.id:
+        return None
+    for limit in _LOOK_BACK:
+        commits = table.history(limit)
+        for commit in commits:
+            note = json.loads(commit.get(_NOTE, "{}"))
+            if note.get("merge") == merge.id and note["entries"] == _fingerprint(merge):
+                return {int(key): MergeCounts(*count) for key, count in note["counts"].items()}
+        if limit is None or len(commits) < limit:
+            break
+    return None
+
+
+def _fingerprint(merge: Merge) -> str:
+    entries = sorted((e.segment_id, e.landed.file, iso(e.landed_at)) for e in merge.entries)
+    return blake2b(json.dumps(entries).encode(), digest_size=8).hexdigest()
+
+
+def _numbers(count: MergeCounts) -> list[int]:
+    return [count.received, count.stored, count.duplicates, count.conflicts]
+
+
+def _all_entries(merge: Merge, counts: dict[int, MergeCounts]) -> dict[int, MergeCounts]:
+    return {e.segment_id: counts.get(e.segment_id, MergeCounts()) for e in merge.entries}
+
+
+def _make_durable(folder: Path, table: DeltaTable) -> None:
+    """fsync what the commit wrote, before the ledger is told and the landing files may go."""
+    log = folder / "_delta_log" / f"{table.version():020d}.json"
+    actions = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    paths = [folder / action["add"]["path"] for action in actions if "add" in action]
+    for path in [*paths, *{path.parent for path in paths}, log, log.parent, folder]:
+        sync(path)

@@ -1,0 +1,131 @@
+"""One Delta table a tenant: where it lies, what its columns are, how it is opened and scanned."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+from deltalake import DeltaTable, Field, Schema, WriterProperties
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
+from deltalake.writer.properties import ColumnProperties
+
+from trailkeeper.model.record import COLUMNS
+from trailkeeper.model.window import Axis, AxisMixedError, Window
+from trailkeeper.store.disk import one_name
+
+PARTITION = "event_date"
+TABLE_COLUMNS: tuple[str, ...] = (*COLUMNS, "source", "first_seen_at", "raw_size", PARTITION)
+"""`raw_size`: bytes of `raw`; lets an export bound its memory without reading the text twice"""
+
+_TYPES = {
+    "keyless": "boolean",
+    "digest": "binary",
+    "created_at": "timestamp",
+    "placed_by": "byte",
+    "malformed": "boolean",
+    "record_type": "long",
+    "user_type": "long",
+    "first_seen_at": "timestamp",
+    "raw_size": "long",
+    PARTITION: "date",
+}
+_POLARS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "boolean": pl.Boolean,
+    "binary": pl.Binary,
+    "timestamp": pl.Datetime("us", "UTC"),
+    "byte": pl.Int8,
+    "long": pl.Int64,
+    "date": pl.Date,
+    "string": pl.String,
+}
+TABLE_SCHEMA = {name: _POLARS[_TYPES.get(name, "string")] for name in TABLE_COLUMNS}
+_SCHEMA = Schema([Field(name, PrimitiveType(_TYPES.get(name, "string"))) for name in TABLE_COLUMNS])
+_CONFIGURATION: dict[str, str | None] = {
+    # Without this the log would carry the smallest and the largest record's text of every file.
+    "delta.dataSkippingStatsColumns": "created_at,placed_by",
+}
+
+# Level 1 costs a sixth less time than 3 for 8 % more bytes. Small row groups, each sorted by time,
+# let an export read one part of a large day without unpacking the rest of it.
+WRITER_PROPERTIES = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    max_row_group_size=16_384,
+    column_properties={
+        "raw": ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE"),
+    },
+)
+
+
+class Tables:
+    """The tables of all tenants below `url`: a folder, or an az://, s3:// … URL."""
+
+    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.url = url.rstrip("/") or url
+        self.options = dict(storage_options) if storage_options else None
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder; None for an object store."""
+        return None if "://" in self.url else Path(self.url)
+
+    def location(self, tenant: str) -> str:
+        return f"{self.url}/{one_name(tenant)}"
+
+    def find(self, tenant: str) -> DeltaTable | None:
+        """The newest version of the table, or None when nothing was ever merged."""
+        if self.folder and not (self.folder / tenant / "_delta_log").is_dir():
+            return None
+        try:
+            return DeltaTable(self.location(tenant), storage_options=self.options)
+        except TableNotFoundError:
+            return None
+
+    def find_or_create(self, tenant: str) -> DeltaTable:
+        table = self.find(tenant)
+        if table is not None:
+            return table
+        try:
+            return DeltaTable.create(
+                self.location(tenant),
+                _SCHEMA,
+                partition_by=[PARTITION],
+                configuration=_CONFIGURATION,
+                storage_options=self.options,
+            )
+        except DeltaError:
+            table = self.find(tenant)  # another worker may have created it in the same moment
+            if table is None:
+                raise
+            return table
+
+    def scan(self, table: DeltaTable, window: Window | None = None) -> pl.LazyFrame:
+        """The records of `window`; files of other days and hours are never opened."""
+        frame = pl.scan_delta(table, storage_options=self.options)
+        if window is None:
+            return frame
+        if window.axis is not Axis.OCCURRED:
+            raise AxisMixedError(f"the lake is asked by time of occurrence, not {window.axis}")
+        return frame.filter(
+            pl.col(PARTITION).is_between(window.start.date(), window.end.date()),
+            pl.col("created_at") >= window.start,
+            pl.col("created_at") < window.end,
+        )
+
+    def drop(self, tenant: str) -> None:
+        """Delete the table; on an object store an empty one remains, with its log."""
+        if self.folder:
+            # The log goes first: after a kill no table is left, and the next call clears the rest.
+            for part in (self.folder / tenant / "_delta_log", self.folder / tenant):
+                if part.exists():
+                    shutil.rmtree(part)
+            return
+        table = self.find(tenant)
+        if table is not None:
+            table.delete()
+            table.vacuum(
+                retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True
+            )
