@@ -57,6 +57,7 @@ class _Request:
     body: bytes | None = field(repr=False)
     token: str | None = field(repr=False)
     max_bytes: int
+    read_timeout: float
 
 
 class _Bearer(AuthBase):
@@ -94,7 +95,8 @@ class Session:
         """Raises `ConfigurationError` when `ca_bundle` is not a file of certificates."""
         self._allowed = tuple(allowed_hosts)
         self._verify = _checked_bundle(ca_bundle)
-        self._timeouts = (connect_timeout, read_timeout)
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
         self._total_timeout = total_timeout
         self._on_request = on_request
         self._now = now
@@ -126,6 +128,7 @@ class Session:
         body: bytes | None = None,
         token: str | None = None,
         max_bytes: int = DEFAULT_MAX_BYTES,
+        read_timeout: float | None = None,
     ) -> Answer:
         """Send once, without cookies, and return whatever status comes back.
 
@@ -133,7 +136,8 @@ class Session:
         to an allowed host. Raises `Transient` for everything that broke on the way,
         `AnswerTooLarge`, and `ConfigurationError` for a server certificate nobody vouches for.
         """
-        request = _Request(method, url, headers or {}, body, token, max_bytes)
+        patience = read_timeout or self._read_timeout
+        request = _Request(method, url, headers or {}, body, token, max_bytes, patience)
         return self._ask(self._plain, request)
 
     def close(self) -> None:
@@ -165,6 +169,7 @@ class Session:
 
     def _send(self, http: requests.Session, request: _Request) -> Answer:
         started = time.monotonic()
+        timeouts = (self._connect_timeout, request.read_timeout)
         status, received = 0, 0
         try:
             with http.request(
@@ -174,7 +179,7 @@ class Session:
                 data=request.body,
                 auth=_Bearer(request.token),
                 verify=self._verify,
-                timeout=self._timeouts,
+                timeout=timeouts,
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -183,7 +188,7 @@ class Session:
                 received = len(answer.body)
                 return answer
         except LOWER_ERRORS as error:
-            raise translated(error, request.url, self._timeouts) from None
+            raise translated(error, request.url, timeouts) from None
         finally:
             seconds = time.monotonic() - started
             host = host_of(request.url)
@@ -234,7 +239,8 @@ class Connection:
         """As `Session.request`, with this connection's cookies."""
         self.request_count += 1
         headers = {"connection-id": self.connection_id, **(headers or {})}
-        request = _Request(method, url, headers, body, token, max_bytes)
+        patience = self._session._read_timeout
+        request = _Request(method, url, headers, body, token, max_bytes, patience)
         return self._session._ask(self._http, request)
 
 

@@ -1,0 +1,38 @@
+"""One `Session` per cloud in this process, made when first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from trailkeeper.microsoft.clouds import allowed_hosts
+from trailkeeper.microsoft.session import Asked, Session
+from trailkeeper.settings import Settings
+
+
+class Sessions:
+    def __init__(
+        self, settings: Settings, on_request: Callable[[Asked], None] | None = None
+    ) -> None:
+        self._settings = settings
+        self._on_request = on_request
+        self._sessions: dict[str, Session] = {}
+        self._guard = threading.Lock()
+
+    def of(self, cloud: str) -> Session:
+        """The cloud's session. Raises `ConfigurationError` when its ca_bundle cannot be read."""
+        with self._guard:
+            if cloud not in self._sessions:
+                chosen = self._settings.clouds[cloud]
+                self._sessions[cloud] = Session(
+                    allowed_hosts=allowed_hosts(chosen),
+                    ca_bundle=chosen.ca_bundle,
+                    on_request=self._on_request,
+                )
+            return self._sessions[cloud]
+
+    def close(self) -> None:
+        with self._guard:
+            for session in self._sessions.values():
+                session.close()
+            self._sessions.clear()
