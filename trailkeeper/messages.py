@@ -35,6 +35,10 @@ class Task(StrEnum):
     COMPACT_TENANT = "trailkeeper.compact_tenant"
 
 
+EXPIRES_SECONDS = 90
+"""A message older than this is dropped unread: the next sweep has announced the same thing again,
+and a queue that nobody drains does not grow without end."""
+
 QUEUE_OF: dict[Task, Queue] = {
     Task.TICK_COLLECT: Queue.PLAN,
     Task.TICK_MONTHS: Queue.PLAN,

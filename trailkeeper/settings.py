@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -142,9 +142,11 @@ class ServiceSettings(_Section):
     data: Path = Path("./data")
     """everything kept on local disk"""
     redis: str | None = None
-    """None: `trailkeeper up` starts an embedded one under `data`"""
+    """None: `trailkeeper up` starts an embedded one under `data`; TRAILKEEPER_REDIS wins"""
+    redis_password: SecretReference | None = None
     ledger: str = ""
     """SQLAlchemy URL; empty: SQLite under `data`, right for one machine"""
+    ledger_password: SecretReference | None = None
     lake: str = ""
     """folder, az:// or s3:// URL; empty: a folder under `data`"""
     certificate_store: Path | None = None
@@ -314,6 +316,29 @@ class Settings(_Section):
     def cloud(self, tenant: TenantSettings) -> CloudSettings:
         return self.clouds[tenant.cloud]
 
+    @property
+    def redis_url(self) -> str | None:
+        """Where Redis is, password included; None when none is configured."""
+        url = os.environ.get(REDIS_VARIABLE) or self.service.redis
+        reference = self.service.redis_password
+        return _with_password(url, self.secret(reference)) if url and reference else url
+
+    def broker_url(self) -> str:
+        """Where workers and beat meet. Raises `ConfigurationError` when no Redis is configured."""
+        if self.redis_url is None:
+            raise ConfigurationError(
+                f"{self.folder / MAIN_FILE}: service.redis is missing",
+                "Workers and beat meet in Redis: name one, or run `trailkeeper up`, which brings it.",
+            )
+        return self.redis_url
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL, password included."""
+        reference = self.service.ledger_password
+        url = self.service.ledger
+        return _with_password(url, self.secret(reference)) if reference else url
+
     def secret(self, reference: str) -> str:
         """Resolve `env:NAME` or `file:PATH` (one trailing newline is dropped).
 
@@ -346,7 +371,18 @@ def _why(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
+def _with_password(url: str, password: str) -> str:
+    """`url` with the password put into its authority, quoted; an existing one is replaced."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    user = parts.username or ""
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
+
+
 MAIN_FILE = "trailkeeper.toml"
+FOLDER_VARIABLE = "TRAILKEEPER_CONFIG"
+REDIS_VARIABLE = "TRAILKEEPER_REDIS"
+"""set by `trailkeeper up` for its children, so that the embedded password is in no argv or file"""
 DEFAULT_FOLDERS = (Path("./trailkeeper.d"), Path("/etc/trailkeeper"))
 
 
@@ -355,9 +391,8 @@ def find_folder(option: Path | None = None) -> Path:
 
     Raises `ConfigurationError` when there is none.
     """
-    named = option or (
-        Path(os.environ["TRAILKEEPER_CONFIG"]) if os.environ.get("TRAILKEEPER_CONFIG") else None
-    )
+    variable = os.environ.get(FOLDER_VARIABLE)
+    named = option or (Path(variable) if variable else None)
     candidates = (named,) if named else DEFAULT_FOLDERS
     for folder in candidates:
         if (folder / MAIN_FILE).is_file():
@@ -423,7 +458,7 @@ def _tenant(path: Path, clouds: Mapping[str, CloudSettings]) -> TenantSettings:
     if tenant.cloud not in clouds:
         raise ConfigurationError(
             f"{path}: cloud = {tenant.cloud!r} is not known",
-            f"Use one of {', '.join(sorted(clouds))}, or add [clouds.{tenant.cloud}] to {MAIN_FILE}.",
+            f"Use one of {', '.join(sorted(clouds))}, or add [clouds.{tenant.cloud}].",
         )
     return tenant
 

@@ -1,0 +1,1 @@
+"""A door: the clock. Beat sends ticks that say only "now"; it plans nothing."""

@@ -1,0 +1,25 @@
+"""When each tick is sent. A tick carries nothing; sending one twice changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from trailkeeper.messages import QUEUE_OF, Queue, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    task: Task
+    every: timedelta
+
+    @property
+    def queue(self) -> Queue:
+        return QUEUE_OF[self.task]
+
+
+TICKS = (
+    Tick(Task.TICK_COLLECT, timedelta(minutes=1)),
+    Tick(Task.TICK_MONTHS, timedelta(hours=1)),
+    Tick(Task.TICK_REAP, timedelta(hours=6)),
+)

@@ -1,0 +1,195 @@
+"""The one place that builds the world: settings in, adapters out, each when it is first used.
+
+Nothing here runs at import, and nothing heavy is imported before it is needed: a worker that only
+pulls never loads polars or deltalake, and no process uses them before it forks.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trailkeeper.errors import ConfigurationError
+from trailkeeper.model.stream import Source
+from trailkeeper.ports import AuditSource, Clock, Lake, Landing, Ledger, Mailer, Outbox
+from trailkeeper.settings import CloudSettings, Settings
+from trailkeeper.steps.cover import CoverStep
+from trailkeeper.steps.deliver import DeliverStep
+from trailkeeper.steps.merge import MergeStep
+from trailkeeper.steps.pull import PullStep
+from trailkeeper.steps.reap import ReapStep
+from trailkeeper.steps.report import CloseMonths, ReportStep
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from trailkeeper.microsoft.session import Session
+    from trailkeeper.microsoft.tokens import Tokens
+
+READABLE = frozenset({Source.EXCHANGE})
+"""the sources that `World.sources` has an adapter for"""
+
+
+class SystemClock:
+    """Implements `ports.Clock` with the machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class World:
+    """Every adapter and step of one process. Build it after forking, close it at the end."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        """who holds this process's leases"""
+        self._sessions: dict[CloudSettings, Session] = {}
+
+    # --- store ---
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from trailkeeper.store.database import open_database
+
+        return open_database(self.settings.ledger_url)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from trailkeeper.store.ledger import SqlLedger
+
+        return SqlLedger(self._engine)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        from trailkeeper.store.outbox import SqlOutbox
+
+        return SqlOutbox(self._engine)
+
+    @cached_property
+    def landing(self) -> Landing:
+        from trailkeeper.store.landing import FileLanding
+
+        return FileLanding(self.settings.service.data / "landing")
+
+    @cached_property
+    def lake(self) -> Lake:
+        from trailkeeper.store.lake import DeltaLake
+
+        return DeltaLake(self.settings.service.lake)
+
+    # --- Microsoft ---
+
+    def session(self, cloud: CloudSettings) -> Session:
+        """The process's connection pool for one cloud."""
+        from trailkeeper.microsoft.clouds import allowed_hosts
+        from trailkeeper.microsoft.session import Session
+
+        if cloud not in self._sessions:
+            self._sessions[cloud] = Session(
+                allowed_hosts=allowed_hosts(cloud), ca_bundle=cloud.ca_bundle
+            )
+        return self._sessions[cloud]
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        from trailkeeper.microsoft.tokens import open_tokens
+
+        return open_tokens(self.settings, self.session, self.clock)
+
+    @cached_property
+    def sources(self) -> Mapping[Source, AuditSource]:
+        from trailkeeper.microsoft.exchange import ExchangeSource
+
+        exchange = ExchangeSource(self.settings, self.tokens, self.session, self.clock)
+        return {exchange.source: exchange}
+
+    # --- mail ---
+
+    @cached_property
+    def mailer(self) -> Mailer:
+        """Raises `ConfigurationError` when no mail is configured."""
+        from trailkeeper.mail.smtp import SmtpMailer
+
+        mail = self.settings.mail
+        if mail is None:
+            raise ConfigurationError(
+                f"{self.settings.folder}/trailkeeper.toml has no [mail] section",
+                'Add one with sender = "…" and smtp = { host = "…", port = 587 }.',
+            )
+        if mail.smtp is None:
+            raise ConfigurationError(
+                "mail through Graph is not built yet", "Configure smtp = {…} in [mail]."
+            )
+        return SmtpMailer(mail, self.settings.secret)
+
+    # --- steps ---
+
+    @cached_property
+    def pull(self) -> PullStep:
+        service = self.settings.service
+        return PullStep(
+            self.ledger,
+            self.landing,
+            self.sources,
+            self.clock,
+            service.lease,
+            service.searches_per_tenant,
+        )
+
+    @cached_property
+    def merge(self) -> MergeStep:
+        lease = self.settings.service.lease
+        return MergeStep(self.ledger, self.landing, self.lake, self.clock, lease)
+
+    @cached_property
+    def cover(self) -> CoverStep:
+        return CoverStep(self.ledger, self.settings.collection, READABLE)
+
+    @cached_property
+    def report(self) -> ReportStep:
+        from trailkeeper.mail.render import ReportRenderer
+
+        return ReportStep(
+            self.settings,
+            self.ledger,
+            self.outbox,
+            self.lake,
+            ReportRenderer(),
+            self.cover,
+            self.clock,
+            self.reports_folder,
+        )
+
+    @property
+    def reports_folder(self) -> Path:
+        return self.settings.service.data / "reports"
+
+    @cached_property
+    def close_months(self) -> CloseMonths:
+        return CloseMonths(self.settings, self.ledger, self.outbox, self.cover)
+
+    @cached_property
+    def deliver(self) -> DeliverStep:
+        return DeliverStep(self.outbox, self.mailer, self.clock)
+
+    @cached_property
+    def reap(self) -> ReapStep:
+        return ReapStep(self.ledger, self.landing, self.clock)
+
+    def close(self) -> None:
+        """Let go of connections; the world cannot be used afterwards."""
+        for session in self._sessions.values():
+            session.close()
+        if "_engine" in self.__dict__:
+            self._engine.dispose()

@@ -1,0 +1,1 @@
+"""A door: Celery tasks that call one step each. No decision is made here."""

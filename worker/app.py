@@ -1,0 +1,29 @@
+"""The Celery app of the workers: `celery -A worker.app worker -Q pull`."""
+
+from __future__ import annotations
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+
+from trailkeeper import logs
+from worker import world
+
+app = Celery("trailkeeper", include=["worker.tasks"])
+app.config_from_object("worker.config")
+
+
+@setup_logging.connect
+def _logging(**_: object) -> None:
+    """Being connected keeps Celery from installing handlers of its own."""
+    logs.configure(world.settings().service.log_level)
+
+
+@worker_process_init.connect
+def _open(**_: object) -> None:
+    """After the fork: nothing of the parent's connections may be used in a child."""
+    world.open_world()
+
+
+@worker_process_shutdown.connect
+def _close(**_: object) -> None:
+    world.close_world()

@@ -1,0 +1,52 @@
+"""Celery's configuration, read from ours when Celery first asks for it.
+
+Every option that Celery would swallow if misspelt is written once, here.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from kombu.entity import Queue as KombuQueue
+
+from trailkeeper.errors import ConfigurationError
+from trailkeeper.messages import QUEUE_OF, Queue
+from trailkeeper.settings import Settings, find_folder, load
+
+
+def _settings() -> Settings:
+    try:
+        settings = load(find_folder())
+        settings.broker_url()
+    except ConfigurationError as error:
+        print(f"trailkeeper: {error}", file=sys.stderr)  # noqa: T201 - the door's own words
+        raise SystemExit(2) from None
+    return settings
+
+
+_ours = _settings()
+broker_url = _ours.broker_url()
+
+task_ignore_result = True
+task_acks_late = True
+task_reject_on_worker_lost = True
+task_serializer = "json"
+accept_content = ["json"]
+task_default_queue = Queue.PLAN.value
+task_create_missing_queues = False
+task_queues = [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue]
+task_routes = {task.value: {"queue": queue.value} for task, queue in QUEUE_OF.items()}
+worker_prefetch_multiplier = 1
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+worker_send_task_events = False
+broker_connection_retry_on_startup = True
+# Redis hands a message out again after this, whatever acks_late says; a second delivery meets the
+# segment's lease and does nothing, so it only has to be rare.
+broker_transport_options = {
+    "visibility_timeout": max(3600, int(2 * _ours.service.lease.total_seconds())),
+    "socket_keepalive": True,
+    "health_check_interval": 30,
+}
+timezone = "UTC"
+enable_utc = True

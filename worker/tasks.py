@@ -1,0 +1,133 @@
+"""Every task: bind context, call one step, ask the verdict table about errors, one closing line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+import structlog
+
+from trailkeeper.bootstrap import READABLE, World
+from trailkeeper.messages import Task
+from trailkeeper.model.report import Month
+from trailkeeper.steps.plan import announce_due, plan_tenants
+from trailkeeper.steps.pull import Outcome
+from worker.announcer import CeleryAnnouncer
+from worker.app import app
+from worker.verdicts import TaskVerdict, verdict
+from worker.world import open_world
+
+log = structlog.get_logger()
+
+_VACUUM_AFTER = timedelta(days=7)
+"""how long files that a compaction replaced stay for readers that began before it"""
+_NEXT_AFTER_PULL = 4
+"""segments announced when one is done, so that a backlog does not wait for the next tick"""
+
+
+def task(name: Task) -> Callable[[Callable[..., str | None]], Any]:
+    """Register `step` under its name; it gets the world first, then the message's ids."""
+
+    def register(step: Callable[..., str | None]) -> Any:
+        @app.task(name=name.value)
+        @wraps(step)
+        def run(*ids: object) -> None:
+            structlog.contextvars.clear_contextvars()
+            with structlog.contextvars.bound_contextvars(task=name.value):
+                _run(step, ids)
+
+        return run
+
+    return register
+
+
+def _run(step: Callable[..., str | None], ids: tuple[object, ...]) -> None:
+    started = time.monotonic()
+    try:
+        outcome = step(open_world(), *ids) or "done"
+    except Exception as error:
+        said = verdict(error)
+        seconds = round(time.monotonic() - started, 3)
+        if said is TaskVerdict.FAILED:
+            log.exception("task_failed", ids=list(ids), seconds=seconds)
+            raise
+        log.warning(
+            "task_finished", ids=list(ids), outcome=said.value, reason=str(error), seconds=seconds
+        )
+        return
+    seconds = round(time.monotonic() - started, 3)
+    log.info("task_finished", ids=list(ids), outcome=outcome, seconds=seconds)
+
+
+def _announcer() -> CeleryAnnouncer:
+    return CeleryAnnouncer(app)
+
+
+@task(Task.TICK_COLLECT)
+def tick_collect(world: World) -> str:
+    """Plan fresh windows, then announce everything that is due."""
+    now = world.clock.now()
+    planned = plan_tenants(world.settings, world.ledger, READABLE, now)
+    sent = announce_due(world.settings, world.ledger, world.outbox, _announcer(), now)
+    return f"planned {planned}, announced {sent.segments}+{sent.merges}+{sent.deliveries}"
+
+
+@task(Task.TICK_MONTHS)
+def tick_months(world: World) -> str:
+    """Announce every month that is due."""
+    due = list(world.close_months.due(world.clock.now()))
+    for tenant, month in due:
+        _announcer().report(tenant.name, month)
+    return f"{len(due)} due"
+
+
+@task(Task.TICK_REAP)
+def tick_reap(world: World) -> str:
+    """Remove what nobody needs, and let every tenant's table be compacted."""
+    for tenant in world.settings.tenants:
+        _announcer().compact(tenant)
+    return f"{world.reap()} files removed"
+
+
+@task(Task.PULL_SEGMENT)
+def pull_segment(world: World, segment_id: int) -> str:
+    outcome = world.pull(segment_id, world.owner)
+    announcer = _announcer()
+    if outcome is Outcome.LANDED:
+        for tenant in {s.stream.tenant for s in world.ledger.segments([segment_id])}:
+            announcer.merge(tenant)
+    if outcome is not Outcome.NOT_OURS:
+        per_stream = world.settings.service.searches_per_tenant
+        due = world.ledger.due(world.clock.now(), _NEXT_AFTER_PULL, per_stream)
+        announcer.pull([segment.id for segment in due])
+    return outcome.value
+
+
+@task(Task.MERGE_TENANT)
+def merge_tenant(world: World, tenant: str) -> str:
+    counts = world.merge(tenant, world.owner)
+    if counts.received:
+        _announcer().months()
+    return f"stored {counts.stored} of {counts.received}"
+
+
+@task(Task.REPORT_MONTH)
+def report_month(world: World, tenant: str, month: str) -> str:
+    outbox_id = world.report.enqueue(world.settings.tenant(tenant), Month.parse(month))
+    if outbox_id is None:
+        return "already reported"
+    _announcer().deliver(outbox_id)
+    return "queued"
+
+
+@task(Task.DELIVER)
+def deliver(world: World, outbox_id: int) -> str:
+    return world.deliver(outbox_id).value
+
+
+@task(Task.COMPACT_TENANT)
+def compact_tenant(world: World, tenant: str) -> None:
+    world.lake.compact(tenant, _VACUUM_AFTER)
