@@ -139,6 +139,7 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
     """Everything that the templates show: text already made harmless, numbers already written."""
     figures = report.figures
     zone = ZoneInfo(report.timezone)
+    verdict, _, reason = statement.headline.partition(":")
     return {
         "subject": _subject(report, statement),
         "tenant": shown(report.tenant),
@@ -146,6 +147,8 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
         "month": month_name(report.month),
         "timezone": shown(report.timezone),
         "statement": statement,
+        "verdict": verdict,
+        "reason": reason,
         "more": counted(statement.more, "more stretch", "more stretches"),
         "availability_note": _AVAILABILITY_NOTE,
         "totals": _totals(report, zone),

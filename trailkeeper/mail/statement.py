@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from trailkeeper.mail.wording import counted, instant, length, number, period, shown, span
+from trailkeeper.mail.wording import counted, length, number, period, shown, span
 from trailkeeper.model.coverage import Coverage, Stretch
 from trailkeeper.model.report import MonthReport
 from trailkeeper.model.segment import MergeCounts
@@ -38,8 +38,7 @@ class StretchRow:
 
     kind: Kind
     window: Window
-    begins: str
-    ends: str
+    when: str
     length: str
     source: str
     reason: str
@@ -109,11 +108,15 @@ def _days(window: Window, zone: ZoneInfo) -> Iterator[date]:
 
 def _complete(report: MonthReport) -> str:
     sources = _listed(dict.fromkeys(SOURCE_NAMES[c.stream.source] for c in report.coverage))
+    month = period(report.month, report.timezone)
+    claim = (
+        f"every record that Microsoft had delivered for {month} is in this report"
+        if report.figures.records
+        else f"Microsoft had delivered no records for {month}"
+    )
     return (
-        f"Complete: every record that Microsoft had delivered for "
-        f"{period(report.month, report.timezone)} is in this report, proven by reading all "
-        f"{length(report.window.duration)} of the month to the end in the {sources}, with a "
-        f"second look wherever nothing came back."
+        f"Complete: {claim}, proven by reading all {length(report.window.duration)} of the month "
+        f"to the end in the {sources}, with a second look wherever nothing came back."
     )
 
 
@@ -167,16 +170,22 @@ def _rows(report: MonthReport, zone: ZoneInfo) -> Iterator[StretchRow]:
         for stream, stretch in _unproven(report, kind):
             key = (stretch.window, kind, stream.source, stretch.reason)
             rows.setdefault(key, []).append(stream.content_type)
-    for (window, kind, source, reason), types in sorted(rows.items(), key=lambda row: row[0][:3]):
+    for (window, kind, source, reason), types in sorted(rows.items(), key=_by_time):
         yield StretchRow(
             kind=kind,
             window=window,
-            begins=instant(window.start, zone),
-            ends=instant(window.end, zone),
+            when=span(window, zone),
             length=length(window.duration),
             source=_source_name(source, types),
             reason=shown(reason, _REASON_LIMIT),
         )
+
+
+def _by_time(
+    row: tuple[tuple[Window, Kind, Source, str], list[str]],
+) -> tuple[datetime, Kind, datetime, Source, str]:
+    window, kind, source, reason = row[0]
+    return window.start, kind, window.end, source, reason
 
 
 def _unproven(report: MonthReport, kind: Kind) -> Iterator[tuple[Stream, Stretch]]:

@@ -105,13 +105,21 @@ def day(when: date) -> str:
 
 
 def instant(moment: datetime, zone: ZoneInfo) -> str:
-    """`14 Oct 2026 09:20 CEST`; seconds only when there are any."""
+    """`14 Oct 2026 09:20 CEST`."""
     local = moment.astimezone(zone)
-    clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
-    return f"{day(local)} {clock} {local.tzname()}"
+    return f"{day(local)} {clock(local)} {local.tzname()}"
+
+
+def clock(local: datetime) -> str:
+    """`09:20`; seconds only when there are any."""
+    return f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
 
 
 def span(window: Window, zone: ZoneInfo) -> str:
+    """`14 Oct 2026 09:20–12:10 CEST`, or both ends in full."""
+    start, end = window.start.astimezone(zone), window.end.astimezone(zone)
+    if start.date() == end.date() and start.tzname() == end.tzname():
+        return f"{day(start)} {clock(start)}–{clock(end)} {end.tzname()}"
     return f"{instant(window.start, zone)} – {instant(window.end, zone)}"
 
 

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from tests.mail.reports import EXCHANGE, WINDOW, coverage, figures, local, month_report, stretch
+from trailkeeper.mail.statement import STRETCHES_SHOWN, Kind, state, unproven_days
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
+
+FEED = [Stream("contoso", Source.ACTIVITY, f"Audit.{kind}") for kind in ("Exchange", "SharePoint")]
+GAP = stretch(local(14, 9, 20), timedelta(hours=2, minutes=50), "503 server busy")
+SECOND = stretch(local(22, 23, 45), timedelta(minutes=30), "no longer available")
+
+
+def test_complete_month_says_for_what_and_how_it_is_proven() -> None:
+    """The statement of a proven month names month, zone, hours and sources."""
+    statement = state(month_report(figures(), [coverage(), coverage(FEED[0])]))
+    assert statement.complete
+    assert statement.headline == (
+        "Complete: every record that Microsoft had delivered for 1–31 October 2026 "
+        "(Europe/Berlin) is in this report, proven by reading all 745 h of the month to the end "
+        "in the Exchange audit search and Management Activity feed, with a second look wherever "
+        "nothing came back."
+    )
+    assert not statement.stretches
+
+
+def test_complete_month_without_records_says_that_there_were_none() -> None:
+    """An empty month that is proven does not speak of records in the report."""
+    headline = state(month_report()).headline
+    assert headline.startswith("Complete: Microsoft had delivered no records for 1–31 October")
+
+
+def test_gaps_are_counted_and_summed() -> None:
+    """Two gaps read as one sentence with their number and their length."""
+    statement = state(month_report(figures(), [coverage(gaps=[GAP, SECOND])]))
+    assert not statement.complete
+    assert statement.headline.startswith("Incomplete: 2 gaps, 3 h 20 min in all. Records of")
+    assert [row.when for row in statement.stretches] == [
+        "14 Oct 2026 09:20–12:10 CEST",
+        "22 Oct 2026 23:45 CEST – 23 Oct 2026 00:15 CEST",
+    ]
+
+
+def test_one_outage_seen_by_several_streams_counts_once() -> None:
+    """The same hours missing from two content types are one gap and one row."""
+    statement = state(month_report(figures(), [coverage(s, gaps=[GAP]) for s in FEED]))
+    assert statement.headline.startswith("Incomplete: 1 gap, 2 h 50 min in all.")
+    (row,) = statement.stretches
+    assert row.source == "Management Activity feed (Audit.Exchange, Audit.SharePoint)"
+    assert statement.by_availability
+
+
+def test_suspicion_inside_a_gap_is_not_counted_again() -> None:
+    """Time that is a gap of one source and suspect in another counts as gap only."""
+    suspect = coverage(FEED[0], suspect=[GAP, SECOND])
+    headline = state(month_report(figures(), [coverage(gaps=[GAP]), suspect])).headline
+    assert "1 gap, 2 h 50 min in all; 1 suspect stretch, 30 min in all." in headline
+
+
+def test_report_without_coverage_claims_nothing() -> None:
+    """No source read is incomplete, not vacuously complete."""
+    statement = state(month_report(figures(), []))
+    assert not statement.complete
+    assert "nothing is proven" in statement.headline
+
+
+def test_coverage_of_half_the_month_is_not_the_month() -> None:
+    """Time outside the range that a coverage speaks of is shown as a gap."""
+    half = replace(coverage(), range=Window(local(15), WINDOW.end))
+    statement = state(month_report(figures(), [half]))
+    assert not statement.complete
+    assert statement.stretches[0].reason == "this source was not asked for this time"
+    assert statement.stretches[0].length == "336 h"
+
+
+def test_table_is_bounded_and_says_how_many_it_leaves_out() -> None:
+    """A month in pieces gives a short table and the number of the others."""
+    many = [stretch(local(1 + n // 4, n % 4 * 6), timedelta(hours=1), "x") for n in range(100)]
+    statement = state(month_report(figures(), [coverage(gaps=many)]))
+    assert len(statement.stretches) == STRETCHES_SHOWN
+    assert statement.more == 100 - STRETCHES_SHOWN
+    assert "100 gaps, 100 h in all" in statement.headline
+
+
+def test_provisional_time_is_named_by_source() -> None:
+    """Time read too soon for late records is complete, and named."""
+    young = Window(local(31), WINDOW.end)
+    statement = state(month_report(figures(), [coverage(provisional=[young])]))
+    assert statement.complete
+    assert statement.provisional == (
+        "Exchange audit search: 31 Oct 2026 00:00 CET – 1 Nov 2026 00:00 CET",
+    )
+
+
+def test_days_are_local_and_a_gap_outweighs_a_suspicion() -> None:
+    """A gap over midnight marks two local days; a day with both kinds is a day with a gap."""
+    report = month_report(figures(), [coverage(EXCHANGE, gaps=[SECOND], suspect=[GAP])])
+    assert unproven_days(report) == {
+        date(2026, 10, 14): Kind.SUSPECT,
+        date(2026, 10, 22): Kind.GAP,
+        date(2026, 10, 23): Kind.GAP,
+    }
+
+
+def test_gap_that_ends_at_midnight_does_not_mark_the_next_day() -> None:
+    """Windows are half-open: 00:00 belongs to the day that it does not touch."""
+    gap = stretch(local(14, 22), timedelta(hours=2), "x")
+    assert list(unproven_days(month_report(figures(), [coverage(gaps=[gap])]))) == [
+        date(2026, 10, 14)
+    ]
