@@ -60,10 +60,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that knows ON CONFLICT, in the words of this connection's database."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    """An INSERT that knows ON CONFLICT, in the words of this connection's database.
+
+    Its `rowcount` says how many rows were added; SQLAlchemy forgets that of an INSERT unless asked.
+    """
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table).execution_options(preserve_rowcount=True)
 
 
 def _tune_sqlite(engine: Engine, foreign_keys: bool) -> None:

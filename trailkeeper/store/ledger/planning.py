@@ -74,9 +74,7 @@ def add_segments(connection: Connection, new: Sequence[NewSegment], now: datetim
     for stream in dict.fromkeys(segment.stream for segment in new):
         _ensure(connection, stream)
     statement = insert_into(connection, segments).on_conflict_do_nothing()
-    return sum(
-        connection.execute(statement.values(new_row(segment, now))).rowcount for segment in new
-    )
+    return connection.execute(statement, [new_row(segment, now) for segment in new]).rowcount
 
 
 def moved(
