@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.model.stream import Source
 from trailkeeper.ports import AuditSource, Clock, Lake, Landing, Ledger, Mailer, Outbox
-from trailkeeper.settings import CloudSettings, Settings
+from trailkeeper.settings import Settings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
 from trailkeeper.steps.merge import MergeStep
@@ -29,7 +29,8 @@ from trailkeeper.steps.report import CloseMonths, ReportStep
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from trailkeeper.microsoft.session import Session
+    from trailkeeper.microsoft.certificates import Certificates
+    from trailkeeper.microsoft.sessions import Sessions
     from trailkeeper.microsoft.tokens import Tokens
 
 READABLE = frozenset({Source.EXCHANGE})
@@ -54,7 +55,6 @@ class World:
         self.clock: Clock = clock or SystemClock()
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         """who holds this process's leases"""
-        self._sessions: dict[CloudSettings, Session] = {}
 
     # --- store ---
 
@@ -90,28 +90,36 @@ class World:
 
     # --- Microsoft ---
 
-    def session(self, cloud: CloudSettings) -> Session:
-        """The process's connection pool for one cloud."""
-        from trailkeeper.microsoft.clouds import allowed_hosts
-        from trailkeeper.microsoft.session import Session
+    @cached_property
+    def sessions(self) -> Sessions:
+        from trailkeeper.microsoft.sessions import Sessions
 
-        if cloud not in self._sessions:
-            self._sessions[cloud] = Session(
-                allowed_hosts=allowed_hosts(cloud), ca_bundle=cloud.ca_bundle
-            )
-        return self._sessions[cloud]
+        return Sessions(self.settings)
+
+    @cached_property
+    def certificates(self) -> Certificates:
+        from trailkeeper.microsoft.certificates import Certificates
+
+        return Certificates(self.settings, self.clock)
 
     @cached_property
     def tokens(self) -> Tokens:
-        from trailkeeper.microsoft.tokens import open_tokens
+        """Shared through Redis where there is one, in this process otherwise."""
+        from trailkeeper.microsoft.token_cache import TokenCache, redis_tokens
+        from trailkeeper.microsoft.token_crypto import token_keys
+        from trailkeeper.microsoft.tokens import Tokens
 
-        return open_tokens(self.settings, self.session, self.clock)
+        url = self.settings.redis_url
+        shared = redis_tokens(url, token_keys(self.settings)) if url else None
+        return Tokens(
+            self.settings, self.sessions, TokenCache(shared), self.certificates, self.clock
+        )
 
     @cached_property
     def sources(self) -> Mapping[Source, AuditSource]:
         from trailkeeper.microsoft.exchange import ExchangeSource
 
-        exchange = ExchangeSource(self.settings, self.tokens, self.session, self.clock)
+        exchange = ExchangeSource(self.settings, self.tokens, self.sessions, self.clock)
         return {exchange.source: exchange}
 
     # --- mail ---
@@ -189,7 +197,7 @@ class World:
 
     def close(self) -> None:
         """Let go of connections; the world cannot be used afterwards."""
-        for session in self._sessions.values():
-            session.close()
+        if "sessions" in self.__dict__:
+            self.sessions.close()
         if "_engine" in self.__dict__:
             self._engine.dispose()

@@ -10,13 +10,13 @@ from trailkeeper.errors import Transient
 from trailkeeper.microsoft.exchange_client import ExchangeClient, TokenSource, read_audit_config
 from trailkeeper.microsoft.exchange_page import ExchangePage, read_page
 from trailkeeper.microsoft.records import RecordReader
-from trailkeeper.microsoft.session import Session
+from trailkeeper.microsoft.sessions import Sessions
 from trailkeeper.model.search import SECOND, SearchAnswer, SearchLimits, SessionAnswer
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
 from trailkeeper.ports import Clock, Pulled, RecordSink
-from trailkeeper.settings import CloudSettings, Settings
+from trailkeeper.settings import Settings
 
 SEARCH = "Search-UnifiedAuditLog"
 AUDIT_CONFIG = "Get-AdminAuditLogConfig"
@@ -32,13 +32,13 @@ class ExchangeSource:
         self,
         settings: Settings,
         tokens: TokenSource,
-        session_of: Callable[[CloudSettings], Session],
+        sessions: Sessions,
         clock: Clock,
         limits: SearchLimits | None = None,
     ) -> None:
         self._settings = settings
         self._tokens = tokens
-        self._session_of = session_of
+        self._sessions = sessions
         self._clock = clock
         self._limits = limits or SearchLimits()
         self._order_proven_at: dict[str, datetime] = {}
@@ -46,8 +46,8 @@ class ExchangeSource:
     def client(self, tenant: str) -> ExchangeClient:
         """A fresh conversation. Raises `ConfigurationError` for an unknown tenant."""
         found = self._settings.tenant(tenant)
-        cloud = self._settings.cloud(found)
-        return ExchangeClient(found, cloud, self._session_of(cloud), self._tokens)
+        session = self._sessions.of(found.cloud)
+        return ExchangeClient(found, self._settings.cloud(found), session, self._tokens)
 
     def pull(
         self, tenant: str, window: Window, sink: RecordSink, still_ours: Callable[[], None]
