@@ -19,7 +19,7 @@ def test_complete_month_says_for_what_and_how_it_is_proven() -> None:
     assert statement.complete
     assert statement.headline == (
         "Complete: every record that Microsoft had delivered for 1–31 October 2026 "
-        "(Europe/Berlin) is in this report, proven by reading all 745 h of the month to the end "
+        "(Europe/Berlin) is in this report, proven by reading all 745 h of it to the end "
         "in the Exchange audit search and Management Activity feed, with a second look wherever "
         "nothing came back."
     )
@@ -110,3 +110,15 @@ def test_gap_that_ends_at_midnight_does_not_mark_the_next_day() -> None:
     assert list(unproven_days(month_report(figures(), [coverage(gaps=[gap])]))) == [
         date(2026, 10, 14)
     ]
+
+
+def test_month_that_is_still_running_claims_only_what_is_over() -> None:
+    """A report made in mid-month speaks of the time up to then, and its future is no gap."""
+    now = local(14, 12)
+    so_far = replace(coverage(), range=Window(WINDOW.start, now), complete=())
+    report = replace(month_report(figures(), [so_far]), rendered_at=now)
+    statement = state(report)
+    assert statement.complete
+    assert statement.running
+    assert "for October 2026 up to 14 Oct 2026 12:00 CEST (Europe/Berlin)" in statement.headline
+    assert "reading all 324 h of it" in statement.headline

@@ -127,7 +127,9 @@ def draw(figures: Figures, month: Month, timezone: str, unproven: Mapping[date, 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever style file this machine has
+        matplotlib.rcParams.update(_STYLE)
         figure = Figure(
             figsize=(WIDTH / _INCH, HEIGHT / _INCH), dpi=2 * _INCH, layout="constrained"
         )

@@ -166,6 +166,7 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
 
 def _subject(report: MonthReport, statement: Statement) -> str:
     verdict = "complete" if statement.complete else "INCOMPLETE"
+    verdict += " so far" if statement.running else ""
     return (
         f"Microsoft 365 audit report — {shown(report.tenant)} — {month_name(report.month)} — "
         f"{verdict}"

@@ -30,6 +30,9 @@ PATIENT_TRIES = 6
 """tries for which a recipient who is refused for the moment (greylisting, a full mailbox) holds
 back the message for all; after them the others get it, and the reply names who did not"""
 
+SLOWEST_UPLOAD = 100_000
+"""bytes a second that a working connection takes; the largest report is through in four minutes"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
@@ -146,13 +149,14 @@ class SmtpMailer:
         _expect(session.mail(self._sender.address, size))
         refusals += _offered(session, recipients)
         self._give_up_or_wait(delivery, refusals)
+        _allow_for_upload(session, self._smtp, len(content))
         reply = _expect(session.data(content))
         for refusal in refusals:
             _log.warning(
                 "recipient_refused",
                 tenant=delivery.tenant,
                 month=str(delivery.month),
-                outbox_id=delivery.outbox_id,
+                outbox=delivery.outbox_id,
                 recipient=refusal.recipient,
                 reply=str(refusal.reply),
             )
@@ -240,6 +244,12 @@ def _offered(session: smtplib.SMTP, recipients: Sequence[Mailbox]) -> list[_Refu
         if not reply.is_positive:
             refusals.append(_Refusal(mailbox.address, reply))
     return refusals
+
+
+def _allow_for_upload(session: smtplib.SMTP, smtp: SmtpSettings, size: int) -> None:
+    """Python's timeout is for *all* bytes of one send, not for the next ones to be taken."""
+    if session.sock is not None:
+        session.sock.settimeout(smtp.timeout.total_seconds() + size / SLOWEST_UPLOAD)
 
 
 def _expect(answer: tuple[int, bytes]) -> Reply:

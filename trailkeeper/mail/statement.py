@@ -58,6 +58,8 @@ class Statement:
     """`headline` begins with "Complete" or "Incomplete"; all text is safe to show, not escaped."""
 
     complete: bool
+    running: bool
+    """rendered before the month was over: the claims end at `MonthReport.rendered_at`"""
     headline: str
     stretches: tuple[StretchRow, ...]
     more: int
@@ -74,6 +76,7 @@ def state(report: MonthReport) -> Statement:
     complete = report.is_complete and not stretches
     return Statement(
         complete=complete,
+        running=_is_running(report),
         headline=_complete(report) if complete else _incomplete(report, stretches),
         stretches=stretches[:STRETCHES_SHOWN],
         more=max(0, len(stretches) - STRETCHES_SHOWN),
@@ -108,20 +111,21 @@ def _days(window: Window, zone: ZoneInfo) -> Iterator[date]:
 
 def _complete(report: MonthReport) -> str:
     sources = _listed(dict.fromkeys(SOURCE_NAMES[c.stream.source] for c in report.coverage))
-    month = period(report.month, report.timezone)
+    month = _period(report)
+    asked = _asked(report).duration
     claim = (
         f"every record that Microsoft had delivered for {month} is in this report"
         if report.figures.records
         else f"Microsoft had delivered no records for {month}"
     )
     return (
-        f"Complete: {claim}, proven by reading all {length(report.window.duration)} of the month "
-        f"to the end in the {sources}, with a second look wherever nothing came back."
+        f"Complete: {claim}, proven by reading all {length(asked)} of it to the end "
+        f"in the {sources}, with a second look wherever nothing came back."
     )
 
 
 def _incomplete(report: MonthReport, stretches: Iterable[StretchRow]) -> str:
-    month = period(report.month, report.timezone)
+    month = _period(report)
     if not report.coverage:
         return f"Incomplete: no source was read for {month}, so nothing is proven."
     gaps = _plain(row.window for row in stretches if row.kind is Kind.GAP)
@@ -139,6 +143,22 @@ def _incomplete(report: MonthReport, stretches: Iterable[StretchRow]) -> str:
         f"Incomplete: {'; '.join(parts)}. Records of these times may be missing from this report; "
         f"everything else that Microsoft had delivered for {month} is in it."
     )
+
+
+def _period(report: MonthReport) -> str:
+    until = report.rendered_at if _is_running(report) else None
+    return period(report.month, report.timezone, until)
+
+
+def _is_running(report: MonthReport) -> bool:
+    return report.window.contains(report.rendered_at)
+
+
+def _asked(report: MonthReport) -> Window:
+    """The part of the month that was over when the report was rendered; nobody can prove more."""
+    if _is_running(report) and report.rendered_at > report.window.start:
+        return Window(report.window.start, report.rendered_at)
+    return report.window
 
 
 def _provisional(report: MonthReport, zone: ZoneInfo) -> Iterator[str]:
@@ -197,8 +217,9 @@ def _unproven(report: MonthReport, kind: Kind) -> Iterator[tuple[Stream, Stretch
 
 def _unasked(report: MonthReport, coverage: Coverage) -> Iterator[Stretch]:
     """Parts of the month outside the range that this coverage speaks of: proven by nobody."""
-    month = Window(report.window.start, report.window.end, coverage.range.axis)
-    for window in subtract([month], [coverage.range]):
+    asked = _asked(report)
+    due = Window(asked.start, asked.end, coverage.range.axis)
+    for window in subtract([due], [coverage.range]):
         yield Stretch(window, "this source was not asked for this time")
 
 

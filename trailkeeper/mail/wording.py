@@ -132,6 +132,9 @@ def last_day(month: Month) -> date:
     return date(following.year, following.number, 1) - timedelta(days=1)
 
 
-def period(month: Month, timezone: str) -> str:
-    """`1–31 October 2026 (Europe/Berlin)`."""
-    return f"1–{last_day(month).day} {month_name(month)} ({shown(timezone)})"
+def period(month: Month, timezone: str, until: datetime | None = None) -> str:
+    """`1–31 October 2026 (Europe/Berlin)`; `until` ends a month that is still running."""
+    days = f"1–{last_day(month).day} {month_name(month)}"
+    if until is not None:
+        days = f"{month_name(month)} up to {instant(until, ZoneInfo(timezone))}"
+    return f"{days} ({shown(timezone)})"
