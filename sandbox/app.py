@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox import additions, certificates, mailbox
+from sandbox import additions, certificates, mailbox, registrations
 from sandbox.box import Box
 from sandbox.client import Control
 from sandbox.clock import Clock, iso, micros, parse_instant
@@ -72,6 +72,7 @@ def build(options: Options) -> Box:
               counters, book, SearchEngine(clock, book, options.seed))
     for name in options.tenants:
         box.directory.create(name).alter(options.switches, 0)
+    registrations.load(options.folder, box.directory)
     _fill(box, options)
     return box
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox import additions
+from sandbox import additions, registrations
 from sandbox.box import Box, box_of
 from sandbox.clock import MICROSECOND, instant, parse_instant
 from sandbox.faults import KINDS, FaultRefused
@@ -105,6 +105,7 @@ async def register_certificate(request: web.Request) -> web.Response:
     known = {each.sha1 for each in tenant.application.keys}
     if key.sha1 not in known:
         tenant.application.keys.append(key)
+        registrations.save(box.folder, box.directory)
     return web.json_response(key.shown(), status=201)
 
 
@@ -119,6 +120,7 @@ async def remove_certificate(request: web.Request) -> web.Response:
     kept = [key for key in application.keys if wanted not in (key.sha1, "ALL")]
     removed = len(application.keys) - len(kept)
     application.keys = kept
+    registrations.save(box_of(request).folder, box_of(request).directory)
     return web.json_response({"removed": removed})
 
 
@@ -207,7 +209,9 @@ async def counters(request: web.Request) -> web.Response:
 
 
 async def clear_counters(request: web.Request) -> web.Response:
+    """Forget the requests, also those that the other host saw; what was served stays."""
     box_of(request).counters.clear()
+    box_of(request).seen_elsewhere.clear()
     return web.json_response({})
 
 

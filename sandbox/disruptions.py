@@ -16,14 +16,19 @@ TOO_MANY = ("You have reached the maximum number of concurrent requests per tena
 _HTML = b"<!DOCTYPE html><html><head><title>Service unavailable</title></head><body/></html>"
 
 
-async def instead(request: web.Request, plan: Plan, elsewhere: str) -> web.StreamResponse | None:
-    """The answer that a due fault gives in the place of the real one; None to go on."""
+async def instead(
+    request: web.Request, plan: Plan, elsewhere: str, at_login: bool = False
+) -> web.StreamResponse | None:
+    """The answer that a due fault gives in the place of the real one; None to go on.
+
+    `at_login` gives errors the flat OAuth form, where `error` is a word and not an object.
+    """
     if (slow := plan.get("slow")) is not None:
         await asyncio.sleep(float(slow.get("seconds", 2)))
     if (params := plan.get("throttled")) is not None:
-        return throttled(params)
+        return throttled(params, at_login)
     if (params := plan.get("server_error")) is not None:
-        return _server_error(params)
+        return _server_error(params, at_login)
     if (params := plan.get("gzip_mislabelled")) is not None:
         return _mislabelled(params)
     if (params := plan.get("not_json")) is not None:
@@ -35,7 +40,13 @@ async def instead(request: web.Request, plan: Plan, elsewhere: str) -> web.Strea
     return None
 
 
-def throttled(params: Mapping[str, Any]) -> web.Response:
+def _error(code: str, message: str, at_login: bool) -> dict[str, Any]:
+    if at_login:
+        return {"error": "temporarily_unavailable", "error_description": message}
+    return {"error": {"code": code, "message": message}}
+
+
+def throttled(params: Mapping[str, Any], at_login: bool = False) -> web.Response:
     """429 in its forms: Retry-After; seconds as the message's second-to-last word; plain text."""
     seconds, status = params.get("seconds", 5), int(params.get("status", 429))
     form = params.get("form", "retry_after")
@@ -43,17 +54,16 @@ def throttled(params: Mapping[str, Any]) -> web.Response:
         return web.Response(status=status, text=TOO_MANY)
     if form == "message":
         text = f"Too many requests were sent. Please wait for {seconds} seconds"
-        return web.json_response({"error": {"code": "TooManyRequests", "message": text}},
-                                 status=status)
+        return web.json_response(_error("TooManyRequests", text, at_login), status=status)
     headers = {"Retry-After": str(seconds)} if form == "retry_after" else {}
-    return web.json_response({"error": {"code": "TooManyRequests", "message": "Throttled."}},
-                             status=status, headers=headers)
+    error = _error("TooManyRequests", "Throttled.", at_login)
+    return web.json_response(error, status=status, headers=headers)
 
 
-def _server_error(params: Mapping[str, Any]) -> web.Response:
+def _server_error(params: Mapping[str, Any], at_login: bool) -> web.Response:
     headers = {"Retry-After": str(params["retry_after"])} if "retry_after" in params else {}
     status = int(params.get("status", 503))
-    error = {"error": {"code": "ServiceUnavailable", "message": "The service is unavailable."}}
+    error = _error("ServiceUnavailable", "The service is unavailable.", at_login)
     return web.json_response(error, status=status, headers=headers)
 
 
@@ -65,34 +75,37 @@ def _mislabelled(params: Mapping[str, Any]) -> web.Response:
                         content_type="application/json", headers={"Content-Encoding": "gzip"})
 
 
+_CUTS = ("reset", "reset_mid_body", "cut_body")
+
+
 def loses_answer(plan: Plan) -> bool:
     """Will `deliver` fail to bring the whole body? Then its rows were not served."""
-    return any(plan.get(name) is not None for name in ("reset", "reset_mid_body", "cut_body"))
+    return any(plan.get(name) is not None for name in _CUTS)
 
 
 async def deliver(
-    request: web.Request, plan: Plan, body: bytes, headers: Mapping[str, str], status: int = 200
+    request: web.Request, plan: Plan, response: web.Response
 ) -> web.StreamResponse:
     """Send the real answer, or part of it where a fault cuts the connection."""
-    for name in ("reset", "reset_mid_body", "cut_body"):
+    for name in _CUTS:
         params = plan.get(name)
-        if params is not None:
+        if params is not None and isinstance(response.body, bytes):
             share = 0.0 if name == "reset" else float(params.get("share", 0.5))
-            return await _cut(request, body[: int(len(body) * share)], len(body), headers, name)
-    return web.Response(status=status, body=body, headers=headers)
+            await _cut(request, response, response.body, share, name)
+            break
+    return response
 
 
 async def _cut(
-    request: web.Request, part: bytes, promised: int, headers: Mapping[str, str], name: str
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers={**headers, "Content-Length": str(promised)})
-    if name != "reset":
-        await response.prepare(request)
-        await response.write(part)
+    request: web.Request, response: web.Response, body: bytes, share: float, name: str
+) -> None:
+    if share:
+        headers = {**response.headers, "Content-Length": str(len(body))}
+        partial = web.StreamResponse(status=response.status, headers=headers)
+        await partial.prepare(request)
+        await partial.write(body[: int(len(body) * share)])
         await asyncio.sleep(0.05)  # let the part reach the client before the cut
-    if request.transport is not None:
-        if name == "cut_body":
-            request.transport.close()
-        else:
-            request.transport.abort()
-    return response
+    transport = request.transport
+    if transport is not None:
+        transport.close() if name == "cut_body" else transport.abort()
+    await asyncio.sleep(0.05)  # and let the cut happen before aiohttp writes anything more

@@ -43,7 +43,7 @@ async def openid_configuration(request: web.Request) -> web.StreamResponse:
     name = tenant.name if tenant else ""
     box.counters.count("discovery", name)
     plan = box.book.draw("discovery", name)
-    if played := await disruptions.instead(request, plan, box.urls["elsewhere"]):
+    if played := await disruptions.instead(request, plan, box.urls["elsewhere"], at_login=True):
         return played
     if (params := plan.get("aadsts")) is not None:
         return _played_refusal(box, params, segment)
@@ -51,7 +51,8 @@ async def openid_configuration(request: web.Request) -> web.StreamResponse:
         refused = _unknown_tenant(segment)
         refused.error = "invalid_tenant" if refused.code == 90002 else ""
         return refusal(refused, box.urls["login"])
-    return web.json_response(_configuration(box, segment, tenant))
+    response = web.json_response(_configuration(box, segment, tenant))
+    return await disruptions.deliver(request, plan, response)
 
 
 def _configuration(box: Box, segment: str, tenant: Tenant | None) -> dict[str, Any]:
@@ -84,7 +85,7 @@ async def token(request: web.Request) -> web.StreamResponse:
     box.counters.count("token", name)
     plan = box.book.draw("token", name)
     box.counters.faults.update(plan.names())
-    if played := await disruptions.instead(request, plan, box.urls["elsewhere"]):
+    if played := await disruptions.instead(request, plan, box.urls["elsewhere"], at_login=True):
         return played
     if (params := plan.get("aadsts")) is not None:
         return _played_refusal(box, params, segment)
@@ -100,7 +101,7 @@ async def token(request: web.Request) -> web.StreamResponse:
         **NO_STORE, "x-ms-request-id": str(uuid.uuid4()), "x-ms-ests-server": "2.1 sandbox"})
     response.set_cookie("fpc", uuid.uuid4().hex, secure=True, httponly=True)
     response.set_cookie("x-ms-gateway-slice", "estsfd", secure=True, httponly=True)
-    return response
+    return await disruptions.deliver(request, plan, response)
 
 
 def _played_refusal(box: Box, params: dict[str, Any], segment: str) -> web.Response:

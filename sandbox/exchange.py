@@ -242,7 +242,8 @@ async def _send(
     accepted = call.request.headers.get("Accept-Encoding", "")
     if call.tenant.switches.compressed and "gzip" in accepted:
         body, headers["Content-Encoding"] = gzip.compress(body, 1), "gzip"
-    return await disruptions.deliver(call.request, call.plan, body, headers)
+    response = web.Response(body=body, headers=headers)
+    return await disruptions.deliver(call.request, call.plan, response)
 
 
 def _headers(call: Call, warnings: list[str]) -> dict[str, str]:

@@ -11,8 +11,9 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
+# What a fault of HTTP meets unless its `calls` say otherwise; logins want to be named.
 HTTP_CALLS = frozenset({
-    "token", "discovery", "search", "next_page", "config", "cmdlet", "vault", "management", "graph",
+    "search", "next_page", "config", "cmdlet", "vault", "management", "graph",
 })
 _EXCHANGE = frozenset({"search", "next_page", "config", "cmdlet"})
 _SEARCH = frozenset({"search"})
@@ -62,8 +63,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("reset_mid_body", HTTP_CALLS, "connection reset after `share` (0.5) of the body"),
     Kind("cut_body", HTTP_CALLS, "clean close after `share` (0.5) of the promised body"),
     Kind("slow", HTTP_CALLS, "answers only after `seconds` (2)"),
-    Kind("smtp_reply", frozenset({"smtp"}), "answers `code` (451) at `stage` (data|rcpt|mail)"),
-    Kind("smtp_drop_after_data", frozenset({"smtp"}), "keeps the message, then drops the connection without a reply"),  # noqa: E501
+    Kind("smtp_reply", frozenset({"smtp_data"}), "answers `code` (451) at `stage` (data|rcpt|mail)"),  # noqa: E501
+    Kind("smtp_drop_after_data", frozenset({"smtp_data"}), "keeps the message, then drops the connection without a reply"),  # noqa: E501
 )
 _BY_NAME = {name: kind for kind in KINDS for name in (kind.name, kind.alias) if name}
 
@@ -133,6 +134,8 @@ class FaultBook:
             raise FaultRefused(f"no fault {name!r}; there are: {', '.join(sorted(_BY_NAME))}")
         if on < 1 or times < 0:
             raise FaultRefused("`on` counts from 1; `times` is 0 (always) or more")
+        if "stage" in params:
+            params = {**params, "calls": [f"smtp_{params['stage']}"]}
         fault = Fault(_BY_NAME[name], tenant, on, times, params, next(self._numbers))
         self.faults.append(fault)
         return fault

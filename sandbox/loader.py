@@ -175,14 +175,20 @@ def shifted(found: Record, new_time: int) -> Record:
     return found
 
 
+def _second(time: int) -> int:
+    return time - time % MICROSECOND
+
+
 def placed(records: list[Record], start: int, end: int, keep_times: bool) -> list[Record]:
     """Give every record its time: shifted into the period, or as it came.
 
     A record without a readable time takes its neighbour's, as it would stand in the log.
     """
     if not keep_times:
-        new = squeeze((r.time for r in records if r.time is not None), start, end)
-        records = [r if r.time is None else shifted(r, new[r.time]) for r in records]
+        # Whole seconds move; a fraction, where a record has one, stays as it is.
+        new = squeeze((_second(r.time) for r in records if r.time is not None), start, end)
+        records = [r if r.time is None else shifted(r, new[_second(r.time)] + r.time % MICROSECOND)
+                   for r in records]
     last = start
     for each in records:
         last = each.time = last if each.time is None else each.time

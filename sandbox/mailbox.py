@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from sandbox.faults import FaultBook
+from sandbox.faults import FaultBook, Plan
 
 
 class Mailbox:
@@ -27,13 +27,35 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """The name that aiosmtpd calls at the end of a message."""
-        plan = self._book.draw("smtp", "")
-        if (params := plan.get("smtp_reply")) is not None:
-            return f"{int(params.get('code', 451))} {params.get('text', '4.3.0 Try again later')}"
+        plan = self._book.draw("smtp_data", "")
+        if refusal := _refusal(plan):
+            return refusal
         self._keep(envelope)
         if plan.get("smtp_drop_after_data") is not None and server.transport is not None:
             server.transport.close()
         return "250 2.0.0 OK kept"
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str,
+        options: list[str],
+    ) -> str:
+        """At MAIL FROM."""
+        if refusal := _refusal(self._book.draw("smtp_mail", "")):
+            return refusal
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 OK"
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str,
+        options: list[str],
+    ) -> str:
+        """At RCPT TO."""
+        if refusal := _refusal(self._book.draw("smtp_rcpt", "")):
+            return refusal
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 OK"
 
     def _keep(self, envelope: Envelope) -> None:
         content = envelope.original_content or b""
@@ -46,6 +68,12 @@ class Mailbox:
             out.flush()
             os.fsync(out.fileno())
         draft.rename(self.folder / name)
+
+
+def _refusal(plan: Plan) -> str:
+    if (params := plan.get("smtp_reply")) is None:
+        return ""
+    return f"{int(params.get('code', 451))} {params.get('text', '4.3.0 Try again later')}"
 
 
 def server_of(
