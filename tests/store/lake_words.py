@@ -1,4 +1,4 @@
-"""Short words for the suites of landing and lake: records, pages and merges of a made-up October."""
+"""Short words for the suites of landing and lake: records, pages, merges of a made-up October."""
 
 from __future__ import annotations
 
@@ -114,7 +114,8 @@ class World:
         return Merge(self.merges, TENANT, "test", 1, entries)
 
     def files(self, merge: Merge) -> list[tuple[LandedSegment, Path]]:
-        return [(e, self.landing.path(TENANT, e.landed.file or "")) for e in merge.entries]
+        entries = [(e, e.landed.file) for e in merge.entries]
+        return [(e, self.landing.path(TENANT, file)) for e, file in entries if file]
 
     def fold(self, merge: Merge) -> dict[int, MergeCounts]:
         return self.lake.merge(merge, self.files(merge))

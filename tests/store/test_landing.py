@@ -78,9 +78,14 @@ def test_nothing_added_leaves_no_file(tmp_path: Path) -> None:
 def test_leaving_without_seal_removes_the_partial_file(tmp_path: Path) -> None:
     """An error on the way leaves neither a sealed nor a partial file."""
     landing = FileLanding(tmp_path)
-    with pytest.raises(KeyError), landing.open(LEASE, TENANT) as writer:
-        writer.add(columns(record("a")))
-        raise KeyError
+
+    def fail_on_the_way() -> None:
+        with landing.open(LEASE, TENANT) as writer:
+            writer.add(columns(record("a")))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_on_the_way()
     assert list(landing.orphans(datetime.now(UTC) + timedelta(days=1))) == []
 
 
