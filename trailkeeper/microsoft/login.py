@@ -146,9 +146,10 @@ class Login:
             app.acquire_token_for_client([scope])
             entries = json.loads(app.token_cache.serialize()).get("AccessToken", {})
             app.token_cache.deserialize(None)  # tokens are kept in one place only
-        except TrailkeeperError:
+        except TrailkeeperError as error:
             self._app = None
-            raise
+            # The frames below hold the assertion: nobody who prints their variables shall see it.
+            raise error.with_traceback(None) from None
         except Exception as error:  # whatever msal trips over may quote the assertion: say its kind
             self._app = None
             raise Bug(
