@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,3 +187,10 @@ def test_every_fault_is_named_once(small: Caller) -> None:
     aliases = {each["alias"] for each in named} - {""}
     assert aliases == {f"D{n}" for n in range(1, 15)}
     assert all(each["does"] for each in named)
+
+
+def test_readme_lists_every_fault(small: Caller) -> None:
+    """The page about the sandbox names each fault that exists."""
+    page = (Path(__file__).parents[2] / "sandbox" / "README.md").read_text("utf-8")
+    missing = [n["name"] for n in small.box.control.fault_names() if f"`{n['name']}`" not in page]
+    assert missing == []
