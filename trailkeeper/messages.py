@@ -1,6 +1,7 @@
 """Task and queue names, and the only payloads that ever travel through Redis: ids.
 
-`beat` sends the ticks, `worker` registers every task here and nothing else; a test holds both to it.
+`beat` sends the ticks, `worker` registers every task here and nothing else; a test holds both to
+it.
 """
 
 from __future__ import annotations

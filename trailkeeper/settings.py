@@ -328,7 +328,7 @@ class Settings(_Section):
         if self.redis_url is None:
             raise ConfigurationError(
                 f"{self.folder / MAIN_FILE}: service.redis is missing",
-                "Workers and beat meet in Redis: name one, or run `trailkeeper up`, which brings it.",
+                "Workers and beat meet in Redis: name one, or run `trailkeeper up`, which has it.",
             )
         return self.redis_url
 
@@ -418,7 +418,19 @@ def load(folder: Path) -> Settings:
     values = {**main, "folder": folder, "clouds": clouds, "tenants": tenants}
     settings = _validated(Settings, values, folder / MAIN_FILE)
     _check_mail_tenant(settings)
-    return settings.model_copy(update={"service": _placed(settings.service, folder)})
+    return settings.model_copy(
+        update={
+            "service": _placed(settings.service, folder),
+            "mail": _placed_mail(settings.mail, folder),
+        }
+    )
+
+
+def _placed_mail(mail: MailSettings | None, folder: Path) -> MailSettings | None:
+    if mail is None or mail.smtp is None or mail.smtp.ca_bundle is None:
+        return mail
+    smtp = mail.smtp.model_copy(update={"ca_bundle": folder / mail.smtp.ca_bundle})
+    return mail.model_copy(update={"smtp": smtp})
 
 
 def _clouds(values: object, folder: Path) -> dict[str, CloudSettings]:

@@ -207,10 +207,10 @@ def test_unknown_recipient_is_final_and_points_to_the_configuration(rendered: Re
 
 
 def test_end_of_basic_authentication_has_its_own_remedy(rendered: Rendered) -> None:
-    """550 5.7.30 tells to use another relay or Graph, not to check the password."""
+    """550 5.7.30 tells to use another relay or Graph, not to check the password; the report waits for it."""
     sentence = "550 5.7.30 Basic authentication is not supported for Client Submission!"
     faults = Faults(at_auth=[sentence])
-    with mailbox("starttls", LOGIN, faults) as box, pytest.raises(DeliveryRefused) as caught:
+    with mailbox("starttls", LOGIN, faults) as box, pytest.raises(Transient) as caught:
         _mailer(box.port, "starttls", login=True, bundle=box.ca_bundle).send(_delivery(rendered))
     assert caught.value.code == "550 5.7.30"
     assert "no longer takes a password" in caught.value.remedy
@@ -316,7 +316,7 @@ def test_refused_login_shows_no_secret(rendered: Rendered) -> None:
     password = LOGIN[1]
     plain = base64.b64encode(f"\0{LOGIN[0]}\0{password}".encode()).decode()
     faults = Faults(at_auth=[f"535 5.7.8 Bad login {plain} {password}!"])
-    with mailbox("tls", LOGIN, faults) as box, pytest.raises(DeliveryRefused) as caught:
+    with mailbox("tls", LOGIN, faults) as box, pytest.raises(Transient) as caught:
         _mailer(box.port, "tls", login=True, bundle=box.ca_bundle).send(_delivery(rendered))
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert password not in shown

@@ -135,7 +135,11 @@ class SmtpMailer:
                 _log_in_utf8(session, user, password)
         except smtplib.SMTPResponseException as error:
             text = _without(Reply.of(error.smtp_code, error.smtp_error).text, user, password)
-            raise smtplib.SMTPResponseException(error.smtp_code, text) from None
+            reply = Reply.of(error.smtp_code, text)
+            # The login is the service's, not the report's: mended once, every report goes out.
+            raise Transient(
+                f"{self._server} refuses the login: {reply}", remedy_for(reply), reply.label
+            ) from None
 
     def _hand_over(
         self,

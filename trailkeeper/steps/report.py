@@ -77,8 +77,10 @@ class ReportStep:
         """Render and put into the outbox; None when this month is there already."""
         if not again and self.outbox.reported(tenant.name, month):
             return None
-        rendered = self.render(tenant, month)
         now = self.clock.now()
+        # A folder of its own: what waits in the outbox is not written over by a later rendering.
+        folder = self.folder / tenant.name / str(month) / f"{now:%Y%m%dT%H%M%S%fZ}"
+        rendered = self.render(tenant, month, folder)
         outbox_id = self.outbox.enqueue(
             tenant.name,
             month,
