@@ -1,8 +1,8 @@
 """One tree of errors: the kind is in the type, the remedy in the text.
 
-Every error carries what the operator needs (`summary`, `remedy`) and what the provider's support asks
-for (`code`, `request_id`). All arguments are positional with defaults, so that an error survives
-pickling across a process boundary unchanged.
+Every error carries what the operator needs (`summary`, `remedy`) and what the provider's support
+asks for (`code`, `request_id`). All arguments are positional with defaults, so that an error
+survives pickling across a process boundary unchanged.
 
 Kinds, and what a caller does with each:
 
@@ -71,7 +71,7 @@ class NeedsPerson(TrailkeeperError):
 
 
 class Lost(TrailkeeperError):
-    """The provider no longer answers for this time; `horizon` is its ISO 8601 limit if it said so."""
+    """The provider no longer answers for this time; `horizon`: its ISO 8601 limit if it said so."""
 
     def __init__(
         self,

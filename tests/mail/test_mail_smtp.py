@@ -207,7 +207,7 @@ def test_unknown_recipient_is_final_and_points_to_the_configuration(rendered: Re
 
 
 def test_end_of_basic_authentication_has_its_own_remedy(rendered: Rendered) -> None:
-    """550 5.7.30 tells to use another relay or Graph, not to check the password; the report waits for it."""
+    """550 5.7.30 tells to use another relay or Graph; meanwhile the report waits."""
     sentence = "550 5.7.30 Basic authentication is not supported for Client Submission!"
     faults = Faults(at_auth=[sentence])
     with mailbox("starttls", LOGIN, faults) as box, pytest.raises(Transient) as caught:
