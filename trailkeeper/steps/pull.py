@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -49,6 +49,14 @@ class Outcome(StrEnum):
     LOST = "lost"
 
 
+class StoppedError(Exception):
+    """This process is about to end: give the segment back, as if it had never been taken."""
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class PullStep:
     """The pull step with everything it needs; one per process."""
@@ -59,6 +67,8 @@ class PullStep:
     clock: Clock
     lease_length: timedelta
     per_stream: int
+    stopping: Callable[[], bool] = _never
+    """asked between requests: True gives the segment back at once instead of finishing it"""
 
     def __call__(self, segment_id: int, owner: str) -> Outcome:
         """Pull one segment if it is ours to pull.
@@ -83,13 +93,16 @@ class PullStep:
             except LeaseLost:
                 log.warning("segment_taken_over")
                 return Outcome.NOT_OURS
+            except StoppedError:
+                self.ledger.release(leased.lease, now, "", counts_as_attempt=False)
+                return Outcome.POSTPONED
             except TrailkeeperError as error:
                 return self._failed(leased, error)
 
     def _pull(self, leased: Leased) -> Outcome:
         segment = leased.segment
         source = self.sources[segment.stream.source]
-        renewal = _Renewal(self.ledger, self.clock, leased.lease, self.lease_length)
+        renewal = _Renewal(self.ledger, self.clock, leased.lease, self.lease_length, self.stopping)
         with self.landing.open(leased.lease, segment.stream.tenant) as writer:
             pulled = source.pull(segment.stream.tenant, segment.window, writer, renewal)
             if not pulled.findings and not writer.received and pulled.interrupted:
@@ -165,18 +178,21 @@ class PullStep:
 
 @dataclass
 class _Renewal:
-    """Called between requests: keeps the lease when a third of it has passed."""
+    """Called between requests: keeps the lease when a third of it has passed, unless we stop."""
 
     ledger: Ledger
     clock: Clock
     lease: Lease
     length: timedelta
+    stopping: Callable[[], bool]
     _renewed_at: datetime = field(init=False)
 
     def __post_init__(self) -> None:
         self._renewed_at = self.clock.now()
 
     def __call__(self) -> None:
+        if self.stopping():
+            raise StoppedError
         now = self.clock.now()
         if now - self._renewed_at > self.length / 3:
             self.lease = self.ledger.renew(self.lease, now + self.length)
