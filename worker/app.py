@@ -6,6 +6,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from trailkeeper import logs
+from trailkeeper.supervisor.leash import die_with_parent
 from worker import world
 
 app = Celery("trailkeeper", include=["worker.tasks"])
@@ -21,6 +22,8 @@ def _logging(**_: object) -> None:
 @worker_process_init.connect
 def _open(**_: object) -> None:
     """After the fork: nothing of the parent's connections may be used in a child."""
+    # A killed master would leave its children waiting for work that nobody sends.
+    die_with_parent()
     world.open_world()
 
 

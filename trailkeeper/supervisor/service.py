@@ -1,0 +1,135 @@
+"""What a whole service consists of, in the order in which it starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+from trailkeeper.bootstrap import World
+from trailkeeper.errors import Unavailable
+from trailkeeper.messages import Queue
+from trailkeeper.settings import FOLDER_VARIABLE, REDIS_VARIABLE, Settings
+from trailkeeper.supervisor.children import ChildSpec, Supervisor
+from trailkeeper.supervisor.embedded_redis import EmbeddedRedis
+from trailkeeper.supervisor.lock import data_folder
+
+REDIS_STAGE, WORKER_STAGE, BEAT_STAGE = 1, 2, 3
+"""beat stops first, so that nothing new is asked; Redis last, so that workers can say goodbye"""
+WORKER_STOP_SECONDS = 20.0
+"""A worker finishes its tasks for so long. With beat and Redis it stays under the 30 seconds that
+container platforms give; what is killed after that is leased again."""
+_BEAT_STOP_SECONDS = 4.0
+_CHECKOUT = Path(__file__).parents[2]
+
+KEEPING_QUEUES = (Queue.PLAN, Queue.MERGE, Queue.REPORT, Queue.MAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service."""
+
+    supervisor: Supervisor
+    redis: str
+    """where Redis is, in words; never its password"""
+
+
+@contextmanager
+def running_service(
+    settings: Settings, supervisor: Supervisor, stopping: Callable[[], bool]
+) -> Iterator[Service]:
+    """Redis unless one is configured, the workers and beat, on a locked data folder.
+
+    Leaving does not stop them in order: call `supervisor.stop` for that. Raises `Unavailable`.
+    """
+    with data_folder(settings.service.data):
+        _open_ledger(settings)
+        url, words = settings.redis_url, ""
+        if url is None:
+            embedded = EmbeddedRedis(settings.service.data / "redis", REDIS_STAGE)
+            embedded.start(supervisor, stopping)
+            words = f"embedded, 127.0.0.1:{embedded.port} ({embedded.binary.name})"
+            variables = {REDIS_VARIABLE: embedded.url}
+        else:
+            check_redis(url)
+            words, variables = f"configured, {_place(url)}", {}
+        for spec in children(settings, variables):
+            supervisor.start(spec)
+        yield Service(supervisor, words)
+
+
+def _open_ledger(settings: Settings) -> None:
+    """Make or migrate it once, here, where an error is one sentence and not one per worker."""
+    world = World(settings)
+    try:
+        world.ledger.parkings()
+    finally:
+        world.close()
+
+
+def check_redis(url: str) -> None:
+    """Raises `Unavailable` when Redis does not answer; the message never holds its password."""
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as client:
+            client.ping()
+    except redis.AuthenticationError:
+        raise Unavailable(
+            f"Redis at {_place(url)} refuses our password", "Correct service.redis_password."
+        ) from None
+    except (redis.RedisError, ValueError, OSError) as error:
+        raise Unavailable(
+            f"Redis at {_place(url)} does not answer: {_reason(error)}",
+            "Start it, correct service.redis, or leave that out: then one is started here.",
+        ) from None
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or parts.path
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text.rpartition(": ")[2].rstrip(".").lower()
+
+
+def children(settings: Settings, variables: dict[str, str]) -> Iterable[ChildSpec]:
+    """The workers and beat. `variables` says where an embedded Redis is."""
+    common = {**variables, FOLDER_VARIABLE: str(settings.folder), **_import_path()}
+    data, workers = settings.service.data, settings.service.workers
+    yield _celery("pull", data, common, *_worker("pull", [Queue.PULL], workers))
+    yield _celery("keep", data, common, *_worker("keep", KEEPING_QUEUES, 1))
+    # An empty pid file name: Celery's lock would outlive a kill, ours does not.
+    yield _celery("beat", data, common, "-A", "beat.app", "beat", "--pidfile=")
+
+
+def _worker(name: str, queues: Iterable[Queue], processes: int) -> tuple[str, ...]:
+    # Gossip and mingle let workers watch each other; the ledger's leases do that already.
+    return (
+        *("-A", "worker.app", "worker", "-n", f"{name}@%h", "-Q", ",".join(queues)),
+        *("--concurrency", str(processes), "--without-gossip", "--without-mingle"),
+    )
+
+
+def _celery(name: str, data: Path, variables: dict[str, str], *words: str) -> ChildSpec:
+    beat = name == "beat"
+    return ChildSpec(
+        name=name,
+        # Celery puts the current folder first on its import path. In the data folder it finds
+        # nothing; in the operator's it might find another `worker`.
+        argv=(sys.executable, "-m", "celery", "--quiet", *words),
+        folder=data,
+        stage=BEAT_STAGE if beat else WORKER_STAGE,
+        stop_seconds=_BEAT_STOP_SECONDS if beat else WORKER_STOP_SECONDS,
+        variables=variables,
+    )
+
+
+def _import_path() -> dict[str, str]:
+    """A checkout that is not installed is found by its path; an installed package needs nothing."""
+    return {"PYTHONPATH": str(_CHECKOUT)} if (_CHECKOUT / "pyproject.toml").is_file() else {}
