@@ -51,11 +51,11 @@ def columns(*texts: str, seen: datetime = T0) -> RecordColumns:
         page.created_at.append((moment - EPOCH) // timedelta(microseconds=1))
         page.placed_by.append(placed_by)
         page.malformed.append("AuditDataText" in fields)
-        page.record_type.append(fields.get("RecordType"))
+        page.record_type.append(_whole(fields.get("RecordType")))
         page.operation.append(fields.get("Operation"))
         page.workload.append(fields.get("Workload"))
         page.user_id.append(fields.get("UserId"))
-        page.user_type.append(fields.get("UserType"))
+        page.user_type.append(_whole(fields.get("UserType")))
         page.client_ip.append(fields.get("ClientIP"))
         page.result_status.append(fields.get("ResultStatus"))
         page.raw.append(text)
@@ -65,6 +65,10 @@ def columns(*texts: str, seen: datetime = T0) -> RecordColumns:
 def _integer(digits: str) -> int | None:
     """Python refuses to read integers beyond 4,300 digits."""
     return int(digits) if len(digits) < 100 else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _placed(text: object, seen: datetime) -> tuple[PlacedBy, datetime]:
