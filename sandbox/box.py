@@ -16,6 +16,7 @@ from sandbox.resources import Resources
 from sandbox.search import SearchEngine
 from sandbox.tenants import Directory
 from sandbox.tokens import TokenIssuer
+from sandbox.vault_objects import Vault
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Box:
     counters: Counters
     book: FaultBook
     engine: SearchEngine
+    vault: Vault = field(default_factory=Vault)
     skip_tokens: SkipTokens = field(default_factory=SkipTokens)
     urls: dict[str, str] = field(default_factory=dict)
     seen_elsewhere: list[dict[str, Any]] = field(default_factory=list)

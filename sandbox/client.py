@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 
+def _text(pem: str | bytes) -> str:
+    return pem.decode() if isinstance(pem, bytes) else pem
+
+
 class ControlRefused(Exception):
     """The control endpoint refused; the text is its reason."""
 
@@ -96,6 +100,22 @@ class Control:
         query = {k: v for k, v in (("from", start), ("to", end)) if v}
         path = f"/tenants/{name}/records?{urllib.parse.urlencode(query)}"
         return [json.loads(line) for line in self._ask("GET", path).splitlines()]
+
+    def put_in_vault(
+        self, name: str, key_pem: str | bytes, certificate_pem: str | bytes,
+        exportable: bool = True, content_type: str = "application/x-pkcs12",
+    ) -> str:
+        """A new version of a certificate in the Key Vault; gives the version."""
+        wish = {"key_pem": _text(key_pem), "certificate_pem": _text(certificate_pem),
+                "exportable": exportable, "content_type": content_type}
+        return str(self._json("POST", f"/vault/{name}", wish)["version"])
+
+    def enable_in_vault(self, name: str, enabled: bool, version: str = "") -> None:
+        self._json("PATCH", f"/vault/{name}", {"enabled": enabled, "version": version})
+
+    def set_vault_tenant(self, name: str) -> None:
+        """Whose directory guards the vault."""
+        self._json("PUT", "/vault", {"tenant": name})
 
     def set_fault(
         self, name: str, tenant: str | None = None, on: int = 1, times: int = 1, **params: Any

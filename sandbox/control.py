@@ -19,6 +19,7 @@ from sandbox.keys import KeyCredential, read_certificate
 from sandbox.mailbox import Mailbox
 from sandbox.report import closing_report
 from sandbox.tenants import SettingRefused, Tenant
+from sandbox.vault_objects import PKCS12
 
 KEY = web.AppKey("key", str)
 MAILBOX = web.AppKey("mailbox", Mailbox)
@@ -51,6 +52,9 @@ def routes(app: web.Application) -> None:
     router.add_delete("/tenants/{name}/certificates/{thumbprint}", remove_certificate)
     router.add_post("/tenants/{name}/records", add_records)
     router.add_get("/tenants/{name}/records", show_records)
+    router.add_put("/vault", set_vault)
+    router.add_post("/vault/{object}", put_in_vault)
+    router.add_patch("/vault/{object}", alter_in_vault)
     router.add_get("/faults", list_faults)
     router.add_post("/faults", set_fault)
     router.add_delete("/faults", remove_faults)
@@ -160,6 +164,34 @@ async def show_records(request: web.Request) -> web.Response:
     end = parse_instant(request.query.get("to", "2200-01-01"))
     lines = (json.dumps(each) for each in additions.truth(_tenant(request), start, end))
     return web.Response(text="\n".join(lines), content_type="application/x-ndjson")
+
+
+async def set_vault(request: web.Request) -> web.Response:
+    """{tenant}: whose directory guards the vault (default: the first tenant)."""
+    box, wish = box_of(request), await request.json()
+    if wish["tenant"] not in box.directory.tenants:
+        raise ValueError(f"no tenant {wish['tenant']!r}")
+    box.vault.tenant = wish["tenant"]
+    return web.json_response({"tenant": box.vault.tenant})
+
+
+async def put_in_vault(request: web.Request) -> web.Response:
+    """{key_pem, certificate_pem (leaf first), exportable?, content_type?}: a new version."""
+    wish = await request.json()
+    made = box_of(request).vault.put(
+        request.match_info["object"], wish["key_pem"], wish["certificate_pem"],
+        bool(wish.get("exportable", True)), str(wish.get("content_type", PKCS12)))
+    return web.json_response({"version": made.version, "x5t": made.x5t()}, status=201)
+
+
+async def alter_in_vault(request: web.Request) -> web.Response:
+    """{enabled, version?}: switch a version, by default the newest, on or off."""
+    wish, name = await request.json(), request.match_info["object"]
+    found = box_of(request).vault.find(name, str(wish.get("version", "")))
+    if found is None:
+        raise ValueError(f"nothing called {name!r} in the vault")
+    found.enabled = bool(wish["enabled"])
+    return web.json_response({"version": found.version, "enabled": found.enabled})
 
 
 async def list_faults(request: web.Request) -> web.Response:

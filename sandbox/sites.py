@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from sandbox import control, disruptions, entra, exchange
+from sandbox import control, disruptions, entra, exchange, vault
 from sandbox.box import BOX, Box, box_of
 from sandbox.mailbox import Mailbox
 
@@ -48,7 +48,7 @@ def _elsewhere(app: web.Application) -> None:
 
 _ROUTES: dict[str, Callable[[web.Application], None]] = {
     "login": entra.routes, "exchange": exchange.routes, "management": _later("management"),
-    "graph": _later("graph"), "control": control.routes, "vault": _later("vault"),
+    "graph": _later("graph"), "control": control.routes, "vault": vault.routes,
     "elsewhere": _elsewhere,
 }
 

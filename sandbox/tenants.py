@@ -47,6 +47,9 @@ class Switches:
     management_roles: list[str] = field(default_factory=lambda: ["ActivityFeed.Read"])
     graph_roles: list[str] = field(default_factory=lambda: ["AuditLogsQuery.Read.All", "Mail.Send"])
     app_disabled: bool = False  # 7000112
+    vault_permissions: list[str] = field(default_factory=lambda: [
+        "secrets/get", "secrets/list", "certificates/get", "certificates/list", "keys/get",
+        "keys/list", "keys/sign"])  # what this tenant's app may do in the vault, if it is theirs
     exchange_licensed: bool = True  # 500011 without
     blocked_by_policy: bool = False  # 53003
     token_seconds: int = 3599
@@ -66,6 +69,7 @@ class Switches:
     seconds_per_row: float = 0.0
     concurrency_limit: int = 0  # simultaneous cmdlets; 0 = none
     propagation_seconds: float = 0.0  # until a changed consent, role or certificate takes effect
+
 
 _CHOICES = {
     "result_count": {"total", "page", "zero"},

@@ -44,6 +44,10 @@ class Pair:
         return self.key.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
+    @property
+    def sha1(self) -> bytes:
+        return self.certificate.fingerprint(hashes.SHA1())  # noqa: S303 (what a thumbprint is)
+
     def pfx(self, password: str = "") -> bytes:
         lock = BestAvailableEncryption(password.encode()) if password else NoEncryption()
         return pkcs12.serialize_key_and_certificates(

@@ -19,10 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def sha1(pair: Pair) -> str:
-    return pair.certificate.fingerprint(hashes.SHA1()).hex()  # noqa: S303 (the thumbprint is SHA-1)
-
-
 def assertion(caller: Caller, pair: Pair, claims: dict[str, Any], **header: Any) -> str:
     """A hand-made client assertion."""
     digest = pair.certificate.fingerprint(hashes.SHA256())
@@ -60,7 +56,7 @@ def test_msal_logs_in_with_a_pfx(caller: Caller, tmp_path: Path) -> None:
 def test_msal_logs_in_with_pem_and_thumbprint(caller: Caller) -> None:
     """Unmodified msal gets a token with the older RS256 and x5t form."""
     answer = caller.ask_token(
-        credential={"private_key": caller.pair.key_pem, "thumbprint": sha1(caller.pair)})
+        credential={"private_key": caller.pair.key_pem, "thumbprint": caller.pair.sha1.hex()})
     assert "access_token" in answer, answer
 
 
