@@ -57,7 +57,7 @@ class ExchangePage:
 def read_page(body: bytes, reader: RecordReader, header_warnings: str = "") -> ExchangePage:
     """Parse a 200's body. Raises `Transient` when it is not the documented shape at all."""
     page = _page(body)
-    rows = [row for row in page.value if not _is_bogus(row)]
+    rows = [row for row in page.value if row.AuditData or not _is_bogus(row)]
     records = reader.read((r.AuditData, r.Identity, r.CreationDate) for r in rows)
     stated = [*_texts(page.warnings), *_texts(page.errors), *_texts(header_warnings or None)]
     return ExchangePage(

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -44,24 +45,35 @@ class TimeReader:
     """ISO 8601 text to microseconds since 1970 UTC; remembers, since records share their seconds.
 
     A time without zone is UTC (audit-record-schema.md, section 1). Seven fractional digits, as .NET
-    writes them, are cut to six.
+    writes them, are cut to six. Days and times of day are remembered apart, so that the text of a
+    whole second costs two look-ups.
     """
 
-    _REMEMBERED = 100_000
+    _REMEMBERED_DAYS = 10_000
 
     def __init__(self) -> None:
-        self._known: dict[str, int | None] = {}
+        self._days: dict[str, int] = {}
+        self._times_of_day: dict[str, int] = {}
 
     def micros(self, text: object) -> int | None:
         """None when `text` is no readable instant."""
-        if not isinstance(text, str):
+        if type(text) is not str:
             return None
+        plain = text[:19] if text[19:] in _ZERO_TAILS else text
         try:
-            return self._known[text]
+            return self._days[plain[:10]] + self._times_of_day[plain[10:]]
         except KeyError:
-            if len(self._known) >= self._REMEMBERED:
-                self._known.clear()
-            return self._known.setdefault(text, self._parse(text))
+            return self._remembered(plain)
+
+    def _remembered(self, text: str) -> int | None:
+        moment = self._parse(text)
+        if moment is not None and len(text) == 19 and text[10] == "T":
+            if len(self._days) >= self._REMEMBERED_DAYS:
+                self._days.clear()
+            since_midnight = moment % _DAY
+            self._days[text[:10]] = moment - since_midnight
+            self._times_of_day[text[10:]] = since_midnight
+        return moment
 
     @staticmethod
     def _parse(text: str) -> int | None:
@@ -72,6 +84,11 @@ class TimeReader:
             return (moment - _EPOCH) // _MICROSECOND
         except (ValueError, OverflowError):
             return None
+
+
+_DAY = 86_400_000_000
+_ZERO_TAILS = frozenset({"", "Z", ".0000000+00:00", "+00:00", ".0000000Z"})
+"""spellings of "this second, UTC" that the service was seen to use (section 3.2)"""
 
 
 class RecordReader:
@@ -86,49 +103,87 @@ class RecordReader:
 
     def read(self, rows: Iterable[tuple[object, object, object]]) -> RecordColumns:
         """Columns of `(AuditData, Identity, CreationDate)` rows, in the order given."""
-        columns = RecordColumns()
-        for audit_text, identity, date in rows:
+        texts: list[str] = []
+        headers: list[_Header] = []
+        dates: list[object] = []
+        malformed: list[bool] = []
+        for received, identity, date in rows:
             try:
-                header = _decode(audit_text)  # type: ignore[arg-type] # not text: refused below
-                text: str = audit_text  # type: ignore[assignment] # bytes never come from JSON
-            except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
-                text, header, valid = _strange(audit_text, identity, date)
-            else:
+                header = _decode(received)  # type: ignore[arg-type] # not text: refused below
+                text: str = received  # type: ignore[assignment] # it was text, or was refused
                 valid = True
-            self._append(columns, text, header, date, malformed=not valid)
-        return columns
+            except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+                text, header, valid = _strange(received, identity, date)
+            texts.append(text)
+            headers.append(header)
+            dates.append(date)
+            malformed.append(not valid)
+        return self._columns(texts, headers, dates, malformed)
 
-    def _append(
-        self, columns: RecordColumns, text: str, header: _Header, date: object, *, malformed: bool
-    ) -> None:
-        identity = header.Id
-        keyless = type(identity) is not str or not identity
-        if keyless or not _encodable(identity):
-            identity, keyless = content_digest(text).hex(), True
-        created, placed = self._placed(header.CreationTime, date)
-        columns.id.append(identity)
-        columns.keyless.append(keyless)
-        columns.digest.append(blake2b(text.encode(), digest_size=DIGEST_SIZE).digest())
-        columns.created_at.append(created)
-        columns.placed_by.append(placed)
-        columns.malformed.append(malformed)
-        columns.record_type.append(_integer(header.RecordType))
-        columns.operation.append(_text(header.Operation))
-        columns.workload.append(_text(header.Workload))
-        columns.user_id.append(_text(header.UserId))
-        columns.user_type.append(_integer(header.UserType))
-        columns.client_ip.append(_text(header.ClientIP))
-        columns.result_status.append(_text(header.ResultStatus))
-        columns.raw.append(text)
+    def _columns(
+        self, texts: list[str], headers: list[_Header], dates: list[object], malformed: list[bool]
+    ) -> RecordColumns:
+        ids, keyless = _keys([header.Id for header in headers], texts)
+        created_at, placed_by = self._places([header.CreationTime for header in headers], dates)
+        return RecordColumns(
+            id=ids,
+            keyless=keyless,
+            digest=[blake2b(text.encode(), digest_size=DIGEST_SIZE).digest() for text in texts],
+            created_at=created_at,
+            placed_by=placed_by,
+            malformed=malformed,
+            record_type=_integers([header.RecordType for header in headers]),
+            operation=_words([header.Operation for header in headers]),
+            workload=_words([header.Workload for header in headers]),
+            user_id=_words([header.UserId for header in headers]),
+            user_type=_integers([header.UserType for header in headers]),
+            client_ip=_words([header.ClientIP for header in headers]),
+            result_status=_words([header.ResultStatus for header in headers]),
+            raw=texts,
+        )
 
-    def _placed(self, creation_time: object, date: object) -> tuple[int, int]:
-        created = self._times.micros(creation_time)
-        if created is not None:
-            return created, PlacedBy.CREATION_TIME
-        created = self._times.micros(date)
-        if created is not None:
-            return created, PlacedBy.CREATION_DATE
+    def _places(
+        self, creation_times: list[object], dates: list[object]
+    ) -> tuple[list[int], list[int]]:
+        """Where each record lies in time, and by which of its times."""
+        read = self._times.micros
+        created = [read(time) for time in creation_times]
+        if None not in created:
+            return created, [PlacedBy.CREATION_TIME] * len(created)  # type: ignore[return-value]
+        placed = [
+            (own, PlacedBy.CREATION_TIME) if own is not None else self._place_of(date)
+            for own, date in zip(created, dates, strict=True)
+        ]
+        return [moment for moment, _ in placed], [by for _, by in placed]
+
+    def _place_of(self, date: object) -> tuple[int, int]:
+        moment = self._times.micros(date)
+        if moment is not None:
+            return moment, PlacedBy.CREATION_DATE
         return self._first_seen, PlacedBy.FIRST_SEEN
+
+
+def _keys(ids: list[Any], texts: list[str]) -> tuple[list[str], list[bool]]:
+    """Each record's key, and whether it had to be made from the content."""
+    if set(map(type, ids)) == {str} and all(ids) and all(map(_encodable, ids)):
+        return ids, [False] * len(ids)
+    keyless = [type(key) is not str or not key or not _encodable(key) for key in ids]
+    made = [
+        content_digest(text).hex() if without else key
+        for key, text, without in zip(ids, texts, keyless, strict=True)
+    ]
+    return made, keyless
+
+
+def _words(values: list[Any]) -> list[str | None]:
+    if set(map(type, values)) <= {str, NoneType} and all(map(_encodable, values)):
+        return values
+    return [value if type(value) is str and _encodable(value) else None for value in values]
+
+
+def _integers(values: list[Any]) -> list[int | None]:
+    """32-bit integers; anything else is kept in the raw text only."""
+    return [value if type(value) is int and -(2**31) <= value < 2**31 else None for value in values]
 
 
 def _strange(received: object, identity: object, date: object) -> tuple[str, _Header, bool]:
@@ -171,9 +226,12 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _encodable(text: object) -> bool:
+def _encodable(text: str | None) -> bool:
+    """Whether UTF-8 can carry it: a lone surrogate cannot be."""
+    if text is None or text.isascii():
+        return True
     try:
-        str(text).encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -184,11 +242,3 @@ def _encoded_surrogates(text: str) -> str:
     if _encodable(text):
         return text
     return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
-
-
-def _text(value: object) -> str | None:
-    return value if type(value) is str and _encodable(value) else None
-
-
-def _integer(value: object) -> int | None:
-    return value if type(value) is int and -(2**31) <= value < 2**31 else None
