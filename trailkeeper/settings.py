@@ -383,7 +383,13 @@ MAIN_FILE = "trailkeeper.toml"
 FOLDER_VARIABLE = "TRAILKEEPER_CONFIG"
 REDIS_VARIABLE = "TRAILKEEPER_REDIS"
 """set by `trailkeeper up` for its children, so that the embedded password is in no argv or file"""
+DEBUG_VARIABLE = "TRAILKEEPER_DEBUG"
 DEFAULT_FOLDERS = (Path("./trailkeeper.d"), Path("/etc/trailkeeper"))
+
+
+def debugging() -> bool:
+    """Whether whoever calls wants a traceback for what nobody has thought of."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
 def find_folder(option: Path | None = None) -> Path:
