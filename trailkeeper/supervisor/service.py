@@ -100,7 +100,7 @@ def _reason(error: Exception) -> str:
 
 def children(settings: Settings, variables: dict[str, str]) -> Iterable[ChildSpec]:
     """The workers and beat. `variables` says where an embedded Redis is."""
-    common = {**variables, FOLDER_VARIABLE: str(settings.folder), **_import_path()}
+    common = {**variables, FOLDER_VARIABLE: str(settings.folder), **import_path()}
     data, workers = settings.service.data, settings.service.workers
     yield _celery("pull", data, common, *_worker("pull", [Queue.PULL], workers))
     yield _celery("keep", data, common, *_worker("keep", KEEPING_QUEUES, 1))
@@ -130,6 +130,6 @@ def _celery(name: str, data: Path, variables: dict[str, str], *words: str) -> Ch
     )
 
 
-def _import_path() -> dict[str, str]:
+def import_path() -> dict[str, str]:
     """A checkout that is not installed is found by its path; an installed package needs nothing."""
     return {"PYTHONPATH": str(_CHECKOUT)} if (_CHECKOUT / "pyproject.toml").is_file() else {}
