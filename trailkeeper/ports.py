@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from trailkeeper.errors import TrailkeeperError
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.record import RecordColumns
-from trailkeeper.model.report import Delivery, Figures, Month, MonthReport, Rendered
+from trailkeeper.model.report import Delivery, Figures, Month, MonthReport, Queued, Rendered
 from trailkeeper.model.segment import (
     Finding,
     Landed,
@@ -342,6 +342,10 @@ class Outbox(Protocol):
 
     def reported(self, tenant: str, month: Month) -> bool:
         """Is any revision of this month in the outbox, whatever became of it?"""
+        ...
+
+    def newest(self, tenant: str, month: Month) -> Queued | None:
+        """Where the newest revision of this month stands; None when there is none."""
         ...
 
     def due(self, now: datetime, limit: int) -> list[int]:

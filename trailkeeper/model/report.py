@@ -159,3 +159,16 @@ class Delivery:
     rendered: Rendered
     attempt: int
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Where one report in the outbox stands."""
+
+    outbox_id: int
+    state: ReportState
+    recipients: tuple[str, ...]
+    finished_at: datetime | None
+    """when it was sent or refused"""
+    error: str = ""
+    """why the last try failed; empty when none did"""

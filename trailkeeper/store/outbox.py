@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.report import Delivery, Month, Rendered, ReportState
+from trailkeeper.model.report import Delivery, Month, Queued, Rendered, ReportState
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.rows import AnyRow
@@ -68,6 +68,20 @@ class SqlOutbox(OverEngine):
     def reported(self, tenant: str, month: Month) -> bool:
         with self._reading() as connection:
             return _newest_revision(connection, tenant, month) > 0
+
+    def newest(self, tenant: str, month: Month) -> Queued | None:
+        query = (
+            select(outbox)
+            .where(outbox.c.tenant == tenant, outbox.c.month == str(month))
+            .order_by(outbox.c.revision.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        recipients = tuple(json.loads(row.recipients))
+        return Queued(row.id, ReportState(row.state), recipients, row.finished_at, row.error or "")
 
     def due(self, now: datetime, limit: int) -> list[int]:
         query = (

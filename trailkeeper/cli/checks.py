@@ -1,0 +1,212 @@
+"""What `doctor` looks at, one function a part; each says what to do where it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trailkeeper.errors import TrailkeeperError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from trailkeeper.bootstrap import World
+    from trailkeeper.microsoft.certificates import Slot
+    from trailkeeper.settings import Settings, TenantSettings
+
+LARGEST_SKEW_SECONDS = 60
+"""a login is refused when the clock is about five minutes off (identity-and-exchange.md, 1.3)"""
+LEAST_FREE_BYTES = 2 << 30
+CERTIFICATE_DAYS = 30
+_REDIS_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of doctor. `passed` None: it works, but look at it; `detail` ends without a stop."""
+
+    name: str
+    passed: bool | None
+    detail: str
+    remedy: str = ""
+
+
+def check_all(world: World) -> Iterator[Check]:
+    """Every part in turn, cheapest first; a failing one does not keep the others from being seen.
+
+    The configuration itself was read already: a broken one never gets here.
+    """
+    settings = world.settings
+    yield _configuration(settings)
+    yield check_redis(settings)
+    yield _guarded("ledger", lambda: _ledger(world))
+    yield _guarded("lake", lambda: _lake(world))
+    yield _guarded("landing", lambda: _landing(settings.service.data))
+    yield _guarded("mail", lambda: _mail(world))
+    for cloud in sorted({tenant.cloud for tenant in settings.tenants.values()}):
+        yield _guarded(f"clock ({cloud})", lambda cloud=cloud: _clock(world, cloud))  # type: ignore[misc]  # bound early
+    for tenant, slot in world.certificates.all():
+        yield check_certificate(world, tenant, slot)
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except TrailkeeperError as error:
+        return Check(name, False, error.summary, error.remedy)
+
+
+def _configuration(settings: Settings) -> Check:
+    count = len(settings.tenants)
+    detail = f"{settings.folder}, {count} tenant{'' if count == 1 else 's'}"
+    if not count:
+        remedy = f"Write {settings.folder}/tenants/NAME.toml for the first one."
+        return Check("configuration", None, detail, remedy)
+    return Check("configuration", True, detail)
+
+
+def check_redis(settings: Settings) -> Check:
+    """Reachable, and does it keep its queue over a restart?"""
+    import redis
+
+    url = settings.redis_url
+    if url is None:
+        return Check(
+            "redis",
+            None,
+            "service.redis is not configured",
+            "`trailkeeper up` starts one of its own; several hosts need a common one.",
+        )
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+        ) as client:
+            version = client.info("server").get("redis_version", "?")
+            keeps = _appendonly(client)
+    except (redis.RedisError, ValueError, OSError) as error:
+        return Check(
+            "redis",
+            False,
+            f"Redis cannot be used at {_without_password(url)}: {_words(error)}",
+            "Start it, or correct service.redis and its password; the work waits in the ledger.",
+        )
+    if keeps == "no":
+        remedy = "Nothing is lost without it: the ledger announces all work again."
+        return Check("redis", True, f"version {version}, no append-only file", remedy)
+    return Check("redis", True, f"version {version}, append-only file: {keeps}")
+
+
+def _appendonly(client: object) -> str:
+    """`yes`, `no`, or `unknown` where the server does not tell (managed ones refuse CONFIG)."""
+    import redis
+
+    assert isinstance(client, redis.Redis)  # noqa: S101 - narrows for the type checker
+    try:
+        return str(client.config_get("appendonly").get("appendonly", "unknown"))
+    except redis.RedisError:
+        return "unknown"
+
+
+def _without_password(url: str) -> str:
+    return url.rpartition("@")[2].removeprefix("redis://").removeprefix("rediss://")
+
+
+def _words(error: Exception) -> str:
+    """The error's first sentence; Redis' own texts hold no secret."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
+def _ledger(world: World) -> Check:
+    from trailkeeper.model.window import iso
+
+    now = world.clock.now()
+    world.ledger.note("doctor", "looked", now)
+    merges = world.ledger.tenants_to_merge()
+    parked = len(world.ledger.parkings())
+    detail = f"readable and writable at {iso(now.replace(microsecond=0))}"
+    if merges:
+        detail += f", {len(merges)} tenants have segments to merge"
+    if not parked:
+        return Check("ledger", True, detail)
+    remedy = "Run `trailkeeper tenants list` to see which, and why."
+    return Check("ledger", None, f"{detail}, {parked} sources parked or paused", remedy)
+
+
+def _lake(world: World) -> Check:
+    world.lake.check()
+    return Check("lake", True, f"{world.settings.service.lake} is writable")
+
+
+def _landing(data: Path) -> Check:
+    folder = data / "landing"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"probe")
+            os.fsync(probe.fileno())
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        remedy = "Give this user write access, or move [service].data."
+        return Check("landing", False, f"{folder} cannot be written: {why}", remedy)
+    detail = f"{folder} is writable, {free / (1 << 30):.1f} GiB free"
+    if free < LEAST_FREE_BYTES:
+        return Check("landing", None, detail, "Free space soon, or move [service].data.")
+    return Check("landing", True, detail)
+
+
+def _mail(world: World) -> Check:
+    if world.settings.mail is None:
+        remedy = "Add [mail] to trailkeeper.toml to have the reports sent."
+        return Check("mail", None, "not configured: no report is sent", remedy)
+    return Check("mail", True, world.mailer.check().rstrip(". "))
+
+
+def _clock(world: World, cloud: str) -> Check:
+    """Compare with the Date header of the cloud's login host."""
+    name, url = f"clock ({cloud})", world.settings.clouds[cloud].login
+    answer = world.sessions.of(cloud).request("GET", f"{url}/", read_timeout=15)
+    theirs = _date(answer.headers.get("Date", ""))
+    if theirs is None:
+        return Check(name, None, f"{url} does not tell the time", "Compare the clock by hand.")
+    seconds = (world.clock.now() - theirs).total_seconds()
+    if abs(seconds) > LARGEST_SKEW_SECONDS:
+        side = "ahead" if seconds > 0 else "behind"
+        return Check(
+            name,
+            None,
+            f"this machine's clock is {abs(seconds):.0f} s {side} of {url}",
+            "Set it by NTP: logins are refused when it is minutes off.",
+        )
+    return Check(name, True, f"within {LARGEST_SKEW_SECONDS} s of {url}")
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def check_certificate(world: World, tenant: TenantSettings, slot: Slot) -> Check:
+    """Does it load, and how long is it good for?"""
+    from trailkeeper.microsoft.expiry import days_left
+
+    name = f"certificate ({tenant.name})"
+    try:
+        certificate = world.certificates.current(tenant, slot)
+    except TrailkeeperError as error:
+        return Check(name, False, error.summary, error.remedy)
+    left = days_left(certificate, world.clock.now())
+    detail = f"{certificate.thumbprint_sha1}, {left} days left"
+    if left < CERTIFICATE_DAYS:
+        remedy = "Make the next one with `trailkeeper certificate create` and upload its .cer."
+        return Check(name, None, detail, remedy)
+    return Check(name, True, detail)

@@ -1,0 +1,240 @@
+"""`trailkeeper collect`: a range of one tenant, here and now, or handed to the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trailkeeper.cli import output
+from trailkeeper.cli.exits import Exit
+from trailkeeper.cli.options import (
+    FROM_HELP,
+    TO_HELP,
+    ConfigOption,
+    JsonOption,
+    TenantOption,
+    VerboseOption,
+    opened,
+)
+
+if TYPE_CHECKING:
+    from trailkeeper.bootstrap import World
+    from trailkeeper.cli.ranges import Range
+    from trailkeeper.model.coverage import Coverage
+    from trailkeeper.model.stream import Source
+    from trailkeeper.ports import Parking
+    from trailkeeper.settings import TenantSettings
+    from trailkeeper.steps.collect import Collected, CollectProgress, CollectStep, Wanted
+
+
+def collect(
+    tenant: TenantOption,
+    start: Annotated[str, typer.Option("--from", metavar="TIME", help=FROM_HELP)],
+    end: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help=f"{TO_HELP} Default: now.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", metavar="SOURCE", help="One source; default: all configured ones."
+        ),
+    ] = None,
+    enqueue: Annotated[
+        bool, typer.Option("--enqueue", help="Hand the work to the workers instead.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --enqueue: wait until the workers are done.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+) -> int:
+    """Pull a range of one tenant's audit log and merge it into the lake, here, in this process.
+
+    For the Exchange search the range is of when things occurred; for the feed, of when their
+    content became available. It may run beside the service, and twice at once: the work is
+    shared. Ctrl-C loses nothing. At the end stands what is proven of the range.
+
+    Exits with 0 when the range is complete, 10 when something is missing (it is printed), 20 when
+    a person is needed (the remedy is printed).
+
+    Examples:
+
+      trailkeeper collect --tenant contoso --from 2026-10-01 --to 2026-11-01
+
+      trailkeeper collect --tenant contoso --from 2026-10-31T08:00:00+01:00 --source exchange
+
+      trailkeeper collect --tenant contoso --from 2026-10-01 --enqueue --wait --json
+    """
+    with opened(config, verbose) as world:
+        asked = _asked(world, tenant, start, end, source, waits_for_nothing=wait and not enqueue)
+        stopping = Event()
+        step = _step(world, stopping)
+        added = step.plan(asked.tenant.name, asked.wanted)
+        if enqueue:
+            _announce(world, asked, added)
+        if enqueue and not wait:
+            return Exit.DONE
+        with output.progress(f"collect {tenant}") as shown, _stopping_on_signals(stopping):
+            run = step.watch if enqueue else step
+            came = run(tenant, asked.wanted, lambda seen: _show(shown, seen))
+            if stopping.is_set():
+                raise KeyboardInterrupt
+        return _conclude(world, asked, came, as_json)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    tenant: TenantSettings
+    range: Range
+    sources: tuple[Source, ...]
+    wanted: tuple[Wanted, ...]
+    """the streams that can be read, each with the range on its own axis"""
+
+
+def _asked(
+    world: World,
+    name: str,
+    start: str,
+    end: str | None,
+    source: str | None,
+    *,
+    waits_for_nothing: bool,
+) -> _Asked:
+    from trailkeeper.cli.ranges import chosen_sources, past_range
+    from trailkeeper.errors import UsageError
+    from trailkeeper.model.stream import Stream
+    from trailkeeper.model.window import Window, iso
+
+    if waits_for_nothing:
+        raise UsageError("--wait needs --enqueue", "Without it, collect waits in any case.")
+    tenant = world.settings.tenant(name)
+    sources = chosen_sources(name, tenant.sources, source)
+    asked, was_cut = past_range(start, end, world.clock.now())
+    if was_cut:
+        output.note(f"--to lies in the future: collecting up to now, {iso(asked[1])}.")
+    wanted = (
+        (Stream(name, each), Window(*asked, each.axis))
+        for each in sources
+        if each in world.cover.readable
+    )
+    return _Asked(tenant, asked, sources, tuple(wanted))
+
+
+def _step(world: World, stopping: Event) -> CollectStep:
+    from trailkeeper.steps.collect import CollectStep
+
+    service = world.settings.service
+    return CollectStep(
+        ledger=world.ledger,
+        clock=world.clock,
+        pull=replace(world.pull, stopping=stopping.is_set),
+        merge=world.merge,
+        owner=world.owner,
+        threads=service.searches_per_tenant,
+        segment_length=world.settings.collection.segment_length,
+        lease_length=service.lease,
+        stopping=stopping,
+    )
+
+
+def _announce(world: World, asked: _Asked, added: int) -> None:
+    """Workers find the work in the ledger at the next tick; nothing has to be sent."""
+    from trailkeeper.cli.checks import check_redis
+
+    output.note(
+        f"{added} segments planned for {asked.tenant.name}; the workers take them up within a "
+        "minute."
+    )
+    redis = check_redis(world.settings)
+    if redis.passed is not True:
+        output.note(f"warning: {redis.detail}. {redis.remedy}")
+
+
+def _show(shown: output.Shown, seen: CollectProgress) -> None:
+    text = f"{seen.finished} of {seen.segments} segments, {seen.merged.received:,} records"
+    if seen.elsewhere:
+        text += f", {seen.elsewhere} with other workers"
+    elif seen.is_waiting:
+        text += ", waiting"
+    shown(seen.finished, seen.segments, text)
+
+
+@contextmanager
+def _stopping_on_signals(stopping: Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM give back what is being pulled; a second one stops at once."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(Exit.INTERRUPTED)
+        asked = True
+        stopping.set()
+        output.note("stopping after the requests under way; once more to stop at once …")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _conclude(world: World, asked: _Asked, came: Collected, as_json: bool) -> int:
+    """State the coverage, then what hinders it: a person, an error, or only time."""
+    from trailkeeper.cli.coverage import show
+
+    stated = _coverage(world, asked)
+    code = show(stated, as_json)
+    if code is Exit.INCOMPLETE:
+        _raise_hindrance(came, stated)
+    _say_what_is_left(came)
+    return code
+
+
+def _coverage(world: World, asked: _Asked) -> list[Coverage]:
+    from trailkeeper.model.stream import Stream
+    from trailkeeper.model.window import Window
+
+    streams = (Stream(asked.tenant.name, source) for source in asked.sources)
+    return [
+        world.cover.of_stream(stream, Window(*asked.range, stream.source.axis))
+        for stream in streams
+    ]
+
+
+def _raise_hindrance(came: Collected, stated: Sequence[Coverage]) -> None:
+    from trailkeeper.errors import NeedsPerson
+
+    lacking = {each.stream.source for each in stated if not each.is_complete}
+    for parking in came.parked:
+        if parking.source is None or parking.source in lacking:
+            raise NeedsPerson(_whose(parking), parking.remedy, parking.code)
+    for error in came.failures:
+        raise error
+
+
+def _whose(parking: Parking) -> str:
+    where = f"{parking.tenant}/{parking.source.value}" if parking.source else parking.tenant
+    return f"{where}: {parking.summary}"
+
+
+def _say_what_is_left(came: Collected) -> None:
+    from trailkeeper.model.window import iso
+
+    if came.left:
+        next_at = min(segment.due_at for segment in came.left).replace(microsecond=0)
+        output.note(
+            f"{len(came.left)} segments are left to the service, the next due at {iso(next_at)}; "
+            "running collect again asks at once."
+        )

@@ -1,0 +1,102 @@
+"""Exit codes, and the one place where an error becomes a sentence for the operator."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+
+import typer
+
+from trailkeeper.errors import ConfigurationError, NeedsPerson, TrailkeeperError, UsageError
+
+
+class Exit(IntEnum):
+    """The contract's exit codes."""
+
+    DONE = 0
+    """done and complete"""
+    OTHER = 1
+    USAGE = 2
+    """wrong usage or configuration"""
+    INCOMPLETE = 10
+    """done, but coverage is incomplete; the gaps were printed"""
+    PERSON = 20
+    """a person is needed; the remedy was printed"""
+    INTERRUPTED = 130
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Run `command` and turn whatever comes out of it into an exit code and at most one sentence.
+
+    A command returns its exit code, or None for done.
+    """
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code if isinstance(code, int) else Exit.DONE
+    except TrailkeeperError as error:
+        _say(str(error))
+        return exit_code(error)
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.Abort:
+        _say("nothing was done.")
+        return Exit.OTHER
+    except KeyboardInterrupt:
+        _say("stopped. Nothing is lost: the same command goes on from here.")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return Exit.OTHER
+    except Exception as error:
+        return _unexpected(error)
+
+
+def exit_code(error: TrailkeeperError) -> Exit:
+    if isinstance(error, (ConfigurationError, UsageError)):
+        return Exit.USAGE
+    return Exit.PERSON if isinstance(error, NeedsPerson) else Exit.OTHER
+
+
+def _unexpected(error: Exception) -> int:
+    """What typer says of wrong words, what the disk says, and what nobody has thought of."""
+    if isinstance(error, typer.TyperException):
+        words = error.format_message().rstrip(".")
+        _say(f"{words}. Add --help to see what the command takes.")
+        return Exit.USAGE
+    if _debugging():
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename} " if error.filename else ""
+        _say(f"{where}cannot be used: {error.strerror.lower()}. Check the path and the disk.")
+    else:
+        _say(
+            f"unexpected {type(error).__name__} in {_place(error)}. Nothing is lost; run it again "
+            "with TRAILKEEPER_DEBUG=1 and report the traceback."
+        )
+    return Exit.OTHER
+
+
+def _debugging() -> bool:
+    from trailkeeper.settings import debugging
+
+    return debugging()
+
+
+def _place(error: Exception) -> str:
+    """File and line: the message itself may quote what it should not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "the program"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"trailkeeper: {' '.join(text.split())}\n")
+
+
+def _drop_output() -> None:
+    """Whoever read our output has gone (`| head`): the last flush at exit must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

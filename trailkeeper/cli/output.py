@@ -1,0 +1,89 @@
+"""What goes where: results to standard output, progress and remarks to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+_PLAIN_EVERY_SECONDS = 2.0
+
+
+def line(text: str = "") -> None:
+    """One line of the result."""
+    sys.stdout.write(f"{text}\n")
+
+
+def json_line(value: object) -> None:
+    line(json.dumps(value, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """One remark for the person at the terminal, or for the log of whoever runs us."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def console() -> Console:
+    """Standard output with colours where it is a terminal; never wraps a line by itself."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+class Shown(Protocol):
+    """Progress as somebody watches it."""
+
+    def __call__(self, done: int, total: int, text: str) -> None: ...
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Shown]:
+    """A live bar on a terminal, a plain line now and then elsewhere; both on standard error."""
+    if not sys.stderr.isatty():
+        yield _Lines(title)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        yield _Bar(bar, bar.add_task(title, total=None, text=""))
+
+
+class _Bar:
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        self._bar.update(self._task, completed=done, total=total or None, text=text)
+
+
+class _Lines:
+    """Says what changed, not more often than every few seconds, and always the end."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._said = ""
+        self._said_at = float("-inf")
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        is_due = time.monotonic() - self._said_at >= _PLAIN_EVERY_SECONDS
+        if text != self._said and (is_due or (total and done == total)):
+            self._said, self._said_at = text, time.monotonic()
+            note(f"{self._title}: {text}")
