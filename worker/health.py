@@ -1,0 +1,107 @@
+"""One line and an exit code for probes: `python -m worker.health pull|keep|beat`, 0 alive, 1 not.
+
+Whoever asks will restart what answers 1, so it condemns only what a restart can mend:
+
+- A worker's node (`pull@HOST`, `keep@HOST`) is pinged through Redis. Its main process answers while
+  its children pull or merge for as long as they like, so long work is never mistaken for death.
+- Beat writes its schedule file at least every four minutes while it ticks. An old file means that
+  it hangs. The time only tells on a disk: on tmpfs, where the file is mapped into memory, it stands
+  still (seen with GNU dbm).
+- While Redis is out of reach nothing can be told apart and no restart helps: alive, and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from celery import Celery
+from celery.utils.nodenames import host_format
+from kombu.connection import Connection
+
+from trailkeeper.errors import ConfigurationError
+from trailkeeper.settings import Settings, find_folder, load
+
+SCHEDULE_FILE = "beat-schedule"
+"""its name in the data folder, as beat/config.py sets it; a database may append a suffix"""
+SCHEDULE_STALE = timedelta(minutes=10)
+"""beat ticks once a minute and writes its file three minutes after the last time: twice that and
+more, so that a slow disk is no death"""
+_CONNECT_SECONDS = 3.0
+_ANSWER_SECONDS = 5.0
+
+
+class Role(StrEnum):
+    """What runs in the container that asks."""
+
+    PULL = "pull"
+    KEEP = "keep"
+    """every queue but `pull`"""
+    BEAT = "beat"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    alive: bool
+    line: str
+
+
+def judge(role: Role, settings: Settings, now: datetime) -> Health:
+    """Is `role` of this host alive? Takes at most about ten seconds.
+
+    Raises `ConfigurationError` when no Redis is configured or its password cannot be read.
+    """
+    options = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _ANSWER_SECONDS}
+    with Connection(settings.broker_url(), transport_options=options) as redis:
+        try:
+            redis.connect()
+            if role is Role.BEAT:
+                return _beat(settings.service.data, now)
+            return _worker(host_format(f"{role.value}@%h"), redis)
+        except redis.connection_errors as error:
+            why = type(error).__name__  # its text may quote the URL
+            return Health(True, f"{role.value}: waits for Redis, which is out of reach ({why})")
+
+
+def _worker(node: str, redis: Connection) -> Health:
+    replies = Celery().control.ping(destination=[node], timeout=_ANSWER_SECONDS, connection=redis)
+    if replies:
+        return Health(True, f"{node}: answers")
+    return Health(False, f"{node}: no answer in {_ANSWER_SECONDS:g} s, though Redis is there")
+
+
+def _beat(data: Path, now: datetime) -> Health:
+    written_at = _written_at(data)
+    if written_at is None:
+        return Health(False, f"beat: no {data / SCHEDULE_FILE}; it never began to tick")
+    age = max(now - written_at, timedelta())
+    line = f"beat: schedule written {int(age.total_seconds())} s ago"
+    return Health(age <= SCHEDULE_STALE, line)
+
+
+def _written_at(data: Path) -> datetime | None:
+    """When the schedule was last written: of all its files, the youngest."""
+    seconds = [path.stat().st_mtime for path in data.glob(f"{SCHEDULE_FILE}*")]
+    return datetime.fromtimestamp(max(seconds), UTC) if seconds else None
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker.health", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("role", choices=[role.value for role in Role])
+    role = Role(parser.parse_args(words).role)
+    try:
+        health = judge(role, load(find_folder()), datetime.now(UTC))
+    except ConfigurationError as error:
+        health = Health(False, f"{role.value}: {error}")
+    print(health.line)  # noqa: T201 - the line is what a probe records
+    return 0 if health.alive else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
