@@ -342,7 +342,6 @@ def test_sixteen_processes_and_fifty_tenants_make_fifty_logins(
 ) -> None:
     """16 worker processes and 50 tenants starting at once on an empty cache: 50 token requests."""
     pair = make_pair()
-    (tmp_path / "app.pfx").parent.mkdir(exist_ok=True)
     (tmp_path / "app.pfx").write_bytes(pair.pfx("x"))
     (tmp_path / "password").write_text("x")
     write_cloud(tmp_path, box)
@@ -351,11 +350,12 @@ def test_sixteen_processes_and_fifty_tenants_make_fifty_logins(
         tenant = box.control.create_tenant(name)
         box.control.register(name, pair.pem)
         write_tenant(tmp_path, tenant, 'pfx = "app.pfx"\npassword = "file:password"')
-    spawn = multiprocessing.get_context("spawn")
-    failures = spawn.Queue()
+    server = multiprocessing.get_context("forkserver")  # imports once, then forks as workers do
+    server.set_forkserver_preload(["tests.microsoft.test_tokens"])
+    failures = server.Queue()
     with redis_server() as redis:
         arguments = (str(tmp_path), redis.url, box["exchange"], failures)
-        workers = [spawn.Process(target=_collect_all, args=arguments) for _ in range(16)]
+        workers = [server.Process(target=_collect_all, args=arguments) for _ in range(16)]
         for worker in workers:
             worker.start()
         for worker in workers:

@@ -114,7 +114,15 @@ def load_certificate(
     not there, `NeedsPerson` (exit code 20) when what is there cannot be used: wrong or missing
     password, no key, foreign key, EC or short key, not yet valid, expired, no PKCS#12.
     """
-    return source_of(chosen, settings, tenant).load(now)
+    return _loaded(source_of(chosen, settings, tenant), now)
+
+
+def _loaded(source: CertificateSource, now: datetime) -> Certificate:
+    try:
+        return source.load(now)
+    except TrailkeeperError as error:
+        # The frames below hold the password: nobody who prints their variables shall see it.
+        raise error.with_traceback(None) from None
 
 
 @dataclass(slots=True)
@@ -180,7 +188,7 @@ class Certificates:
 
     def _load(self, tenant: TenantSettings, slot: Slot, source: CertificateSource) -> Certificate:
         stamp = source.stamp()  # before reading: a change in between is then seen next time
-        loaded = source.load(self._clock.now())
+        loaded = _loaded(source, self._clock.now())
         with self._guard:
             before = self._held.get((tenant.name, slot))
             self._held[tenant.name, slot] = _Held(source, loaded, stamp)
