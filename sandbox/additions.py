@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -72,8 +72,8 @@ def hold_back(tenant: Tenant, start: int, end: int, share: float, until: int) ->
     return tenant.store.delay(chosen, until)
 
 
-def truth(tenant: Tenant, start: int, end: int) -> list[dict[str, Any]]:
+def truth(tenant: Tenant, start: int, end: int) -> Iterator[dict[str, Any]]:
     """What a perfect collector would have: every record of [start, end), arrived or not."""
     store = tenant.store
-    ids = store.between(start, end, after_start=False, with_end=False)
-    return [{"Identity": store.identity(i), "AuditData": store.text(i)} for i in ids]
+    for i in store.between(start, end, after_start=False, with_end=False):
+        yield {"Identity": store.identity(i), "AuditData": store.text(i)}

@@ -219,8 +219,7 @@ class Serving:
     async def _close(self) -> None:
         if self._smtp is not None:
             self._smtp.close()
-        for runner in self._runners:
-            await runner.cleanup()
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
 
     def _described(self) -> dict[str, Any]:
         start, end = period(self._options)

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
@@ -158,12 +159,17 @@ def _crowd(box: Box, tenant: Tenant, wish: dict[str, Any], arrival: str) -> int:
         int(wish.get("count", 6000)), str(wish.get("operation", "")), arrival)
 
 
-async def show_records(request: web.Request) -> web.Response:
-    """?from&to: the truth as newline-delimited {"Identity","AuditData"}."""
+async def show_records(request: web.Request) -> web.StreamResponse:
+    """?from&to: the truth as newline-delimited {"Identity","AuditData"}, in order of time."""
     start = parse_instant(request.query.get("from", "1970-01-01"))
     end = parse_instant(request.query.get("to", "2200-01-01"))
-    lines = (json.dumps(each) for each in additions.truth(_tenant(request), start, end))
-    return web.Response(text="\n".join(lines), content_type="application/x-ndjson")
+    found = additions.truth(_tenant(request), start, end)
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    while part := [json.dumps(each) for each in islice(found, 2000)]:
+        await response.write(("\n".join(part) + "\n").encode("ascii"))
+    await response.write_eof()
+    return response
 
 
 async def set_vault(request: web.Request) -> web.Response:

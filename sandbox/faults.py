@@ -8,6 +8,7 @@ plays. What it does is in `disruptions.py` (any HTTP call), `lies.py` (searches)
 from __future__ import annotations
 
 import itertools
+import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("late_arrival", _AT_ONCE, "`share` (0.2) of the records of [`from`, `to`) arrive only `seconds` (3600) from now", "D13"),  # noqa: E501
     Kind("ingestion_off", frozenset({"search", "config"}), "success with zero rows; the config says ingestion is off", "D14"),  # noqa: E501
     Kind("warning_partial_rows", _SEARCH, "`keep` (0.5) of the rows and a warning (`text`)"),
+    Kind("more_results_warning", _SEARCH, "cut after `rows` (1000), and only a warning says that there are more"),  # noqa: E501
     Kind("errors_in_200", _SEARCH, "200 with zero rows and the reason only in @adminapi.errors"),
     Kind("aadsts", frozenset({"token", "discovery"}), "refuses with AADSTS `code`, `status` and `reason` as wished"),  # noqa: E501
     Kind("token_without_role", frozenset({"token"}), "the token lacks its `roles` claim"),
@@ -93,11 +95,24 @@ class Fault:
         return self.tenant in (None, tenant) and call in wanted and span_seconds >= least
 
     def strike(self) -> bool:
-        """Count one matching call; is the fault due on it?"""
+        """Count one matching call; is the fault due on it?
+
+        With a `chance` (and `seed`) it plays by lot, at most `times` times: seeded mixtures.
+        """
         self.calls += 1
-        due = self.calls >= self.on and (not self.times or self.calls < self.on + self.times)
+        chance = self.params.get("chance")
+        if chance is None:
+            left = not self.times or self.calls < self.on + self.times
+        else:
+            left = not self.times or self.played < self.times
+            left = left and self._lot() < float(chance)
+        due = self.calls >= self.on and left
         self.played += due
         return due
+
+    def _lot(self) -> float:
+        seed = self.params.get("seed", 0)
+        return random.Random(f"{seed}/{self.kind.name}/{self.tenant}/{self.calls}").random()
 
     def shown(self) -> dict[str, Any]:
         return {

@@ -83,7 +83,9 @@ def mislead(answer: Answer, plan: Plan, tenant: Tenant, query: Query, now: int) 
     if (params := plan.get("foreign_rows")) is not None:
         _mix_in(answer, params, tenant, query, rng, now)
     if (params := plan.get("count_zero")) is not None:
-        answer.ids = some(answer.ids, float(params.get("keep", 0.8)), rng)
+        # Where 0 is the tenant's rule it means nothing, so nothing is missing either.
+        usual = 1.0 if tenant.switches.result_count == "zero" else 0.8
+        answer.ids = some(answer.ids, float(params.get("keep", usual)), rng)
         answer.shown_count = 0
     if plan.get("count_is_page_size") is not None:
         answer.shown_count = len(answer.ids)
@@ -95,7 +97,16 @@ def mislead(answer: Answer, plan: Plan, tenant: Tenant, query: Query, now: int) 
     if (params := plan.get("warning_partial_rows")) is not None:
         answer.ids = some(answer.ids, float(params.get("keep", 0.5)), rng)
         answer.warnings.append(str(params.get("text") or rng.choice(_WARNINGS)))
+    if (params := plan.get("more_results_warning")) is not None:
+        _cut_with_warning(answer, int(params.get("rows", 1000)))
     _empty_it(answer, plan, rng)
+
+
+def _cut_with_warning(answer: Answer, rows: int) -> None:
+    if len(answer.ids) > rows:
+        answer.ids = answer.ids[:rows]
+        answer.warnings.append("There are more results available than are currently displayed. "
+                               "To view them, increase the value for the ResultSize parameter.")
 
 
 def _empty_it(answer: Answer, plan: Plan, rng: random.Random) -> None:

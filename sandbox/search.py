@@ -41,7 +41,7 @@ class SearchEngine:
         """Arrived records of the window that pass the filters, oldest first."""
         switches = tenant.switches
         if not switches.ingestion:
-            return array("L")
+            return array("I")
         ids = tenant.store.between(
             query.start, query.end, not switches.start_inclusive, switches.end_inclusive)
         return filtered(tenant.store, tenant.store.visible(ids, self._clock.now()), query)
@@ -86,14 +86,14 @@ class SearchEngine:
 def filtered(store: EventStore, ids: array[int], query: Query) -> array[int]:
     """Apply RecordType, Operations, UserIds and, reading the text, the others."""
     if query.record_type is not None:
-        ids = array("L", [i for i in ids if store.record_type(i) == query.record_type])
+        ids = array("I", [i for i in ids if store.record_type(i) == query.record_type])
     for key, fetch in (("Operations", store.operation), ("UserIds", store.user)):
         if key in query.filters:
             wanted = {value.lower() for value in query.filters[key]}
-            ids = array("L", [i for i in ids if fetch(i).lower() in wanted])
+            ids = array("I", [i for i in ids if fetch(i).lower() in wanted])
     deep = [key for key in _TEXT_FIELDS if key in query.filters]
     if deep or query.free_text:
-        ids = array("L", [i for i in ids if _matches_text(store, i, query, deep)])
+        ids = array("I", [i for i in ids if _matches_text(store, i, query, deep)])
     return ids
 
 

@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 from sandbox import rows
@@ -74,12 +75,12 @@ class EventStore:
     def __init__(self) -> None:
         self._sources: list[Source] = []
         self._source_of = array("H")
-        self._number_in = array("L")
+        self._number_in = array("I")
         self.times = array("q")
         self.arrivals = array("q")
-        self.served = array("L")
+        self.served = array("I")
         self._by_time = array("q")
-        self._ids = array("L")
+        self._ids = array("I")
         self._longest_delay = 0
 
     def __len__(self) -> int:
@@ -100,10 +101,12 @@ class EventStore:
         return range(first, first + count)
 
     def _sort(self, first: int) -> None:
-        added = sorted(range(first, len(self.times)), key=self.times.__getitem__)
+        added: Sequence[int] = range(first, len(self.times))
+        if any(later < earlier for earlier, later in pairwise(self.times[first:])):
+            added = sorted(added, key=self.times.__getitem__)
         if self._by_time and added and self.times[added[0]] < self._by_time[-1]:
             added = sorted([*self._ids, *added], key=self.times.__getitem__)
-            self._ids = array("L")
+            self._ids = array("I")
             self._by_time = array("q")
         self._ids.extend(added)
         self._by_time.extend([self.times[i] for i in added])
@@ -131,7 +134,7 @@ class EventStore:
         # Nothing older than the longest delay can still be under way: spare it the look.
         young = bisect_left(numbers, now - self._longest_delay, key=self.times.__getitem__)
         arrivals = self.arrivals
-        late = array("L", [i for i in numbers[young:] if arrivals[i] <= now])
+        late = array("I", [i for i in numbers[young:] if arrivals[i] <= now])
         return numbers[:young] + late if len(late) + young < len(numbers) else numbers
 
     def all_ids(self) -> array[int]:

@@ -117,9 +117,6 @@ class Tenant:
             self._coming.append((now + delay, key, value))
         self.settle(now)
 
-    def answers_to(self, segment: str) -> bool:
-        return segment.lower() in {self.tenant_id, self.domain.lower(), self.vanity_domain.lower()}
-
 
 def checked(key: str, value: Any) -> None:
     """Refuse what `Switches` does not have, naming what it has."""
@@ -141,6 +138,7 @@ class Directory:
         self.clock = clock
         self.tenants: dict[str, Tenant] = {}
         self.applications: dict[str, Application] = {}
+        self._by_segment: dict[str, Tenant] = {}
 
     def create(self, name: str, **ids: str) -> Tenant:
         """A tenant with ids that follow from its name, unless given."""
@@ -154,11 +152,13 @@ class Directory:
             ids.get("vanity_domain") or f"{name}.example", application,
         )
         self.tenants[name] = tenant
+        for segment in (tenant.vanity_domain, tenant.domain, tenant.tenant_id):
+            self._by_segment[segment.lower()] = tenant
         return tenant
 
     def find(self, segment: str) -> Tenant | None:
         """By GUID, initial or vanity domain, as the first path segment names it."""
-        return next((t for t in self.tenants.values() if t.answers_to(segment)), None)
+        return self._by_segment.get(segment.lower())
 
     def description(self, tenant: Tenant) -> dict[str, Any]:
         """What the control endpoint shows of a tenant."""

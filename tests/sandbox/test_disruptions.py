@@ -165,3 +165,24 @@ def test_token_without_role_once(caller: Caller) -> None:
     assert caller.search().status_code == 401
     caller.forget_token()
     assert caller.search().status_code == 200
+
+
+def test_chance_makes_seeded_mixtures(small: Caller) -> None:
+    """With a chance a fault plays by lot: the same seed gives the same calls, at most so many."""
+    seen = []
+    for seed in (1, 1, 2):
+        fault(small, "server_error", times=0, chance=0.5, seed=seed)
+        seen.append([small.search(ResultSize=1).status_code for _ in range(12)])
+        small.box.control.clear_faults()
+    assert seen[0] == seen[1] != seen[2]
+    assert set(seen[0]) == {200, 503}
+    fault(small, "server_error", times=2, chance=1.0)
+    assert [small.search(ResultSize=1).status_code for _ in range(4)] == [503, 503, 200, 200]
+
+
+def test_warning_that_there_are_more(busy: Caller) -> None:
+    """A set can be cut with nothing but a warning that more results are available."""
+    fault(busy, "more_results_warning", rows=700)
+    answer = busy.search(ResultSize=5000).json()
+    assert len(answer["value"]) == 700
+    assert "more results available" in answer["@adminapi.warnings"][0]
