@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 _PLAIN_EVERY_SECONDS = 5.0
 
@@ -28,6 +29,11 @@ class Status:
     proven: float
     """0 to 1: share of the asked time that is proven collected"""
     mailed: bool
+
+    @property
+    def percent(self) -> str:
+        """Never rounded up: 100 % is said only of what is complete."""
+        return f"{int(self.proven * 100)} %"
 
     @property
     def words(self) -> str:
@@ -57,7 +63,7 @@ class Progress:
             return
         for status in statuses:
             if status not in self._shown:
-                self._console.print(_line(status), soft_wrap=True)
+                self._console.print(_line(status))
         self._shown, self._shown_at = tuple(statuses), time.monotonic()
 
 
@@ -80,10 +86,18 @@ def _table(statuses: Sequence[Status]) -> Table:
             f"{status.done}/{status.windows}" if status.windows else "–",
             ProgressBar(total=max(status.windows, 1), completed=status.done, width=28),
             f"{status.records:,}",
-            f"{status.proven:.0%}",
-            f"[green]✓ {status.words}[/]" if status.mailed else f"[dim]{status.words} …[/]",
+            status.percent,
+            Text(f"✓ {status.words}", "green")
+            if status.mailed
+            else Text(f"{status.words} …", "dim"),
         )
     return table
+
+
+def _state(status: Status) -> Text:
+    if status.mailed:
+        return Text(f"✓ {status.words}", "green")
+    return Text(f"{status.words} …", "dim")
 
 
 def _line(status: Status) -> str:
@@ -91,5 +105,5 @@ def _line(status: Status) -> str:
         return f"  {status.tenant:10} {status.words}"
     return (
         f"  {status.tenant:10} {status.done} of {status.windows} windows, "
-        f"{status.records:,} records, {status.proven:.0%} proven, {status.words}"
+        f"{status.records:,} records, {status.percent} proven, {status.words}"
     )

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from trailkeeper.cli import output
+from trailkeeper.cli.exits import Exit
+from trailkeeper.cli.options import ConfigOption
 
-from trailkeeper import logs
-from trailkeeper.settings import Settings, find_folder, load
-from trailkeeper.supervisor.children import POLL_SECONDS, Supervisor
-from trailkeeper.supervisor.service import WORKER_STOP_SECONDS, Service, running_service
-from trailkeeper.supervisor.stopping import StopRequest
+if TYPE_CHECKING:
+    from trailkeeper.settings import Settings
 
 
-def up(
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="DIR",
-            help="Configuration folder. Default: TRAILKEEPER_CONFIG, ./trailkeeper.d, "
-            "/etc/trailkeeper.",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
+def up(config: ConfigOption = None) -> int:
     """Run the whole service here: Redis unless one is configured, the workers, and beat.
 
     Every tenant of the configuration folder is collected from then on, and each month is reported
     when it has ended and settled. What dies is started again. Ctrl-C or SIGTERM stops everything in
     order; a second one stops at once. Either way nothing is lost: the ledger knows what is left.
 
-    Logs go to standard error, one line an event.
+    Logs go to standard error, one line an event; service.log_level says how many.
 
     Examples:
 
       trailkeeper up
 
-      trailkeeper up --config /etc/trailkeeper 2>> /var/log/trailkeeper.log
+      trailkeeper up --config /etc/trailkeeper 2>> trailkeeper.log
     """
+    from trailkeeper import logs
+    from trailkeeper.settings import find_folder, load
+    from trailkeeper.supervisor.children import Supervisor
+    from trailkeeper.supervisor.service import WORKER_STOP_SECONDS, running_service
+    from trailkeeper.supervisor.stopping import StopRequest
+
+    say = output.console().print
     settings = load(find_folder(config))
     logs.configure(settings.service.log_level)
     with (
@@ -49,25 +42,20 @@ def up(
         Supervisor() as supervisor,
         running_service(settings, supervisor, lambda: stop.asked) as service,
     ):
-        for line in _banner(settings, service):
-            typer.echo(line)
-        _tend(supervisor, stop)
-        typer.echo(f"stopping; tasks under way get {WORKER_STOP_SECONDS:.0f} seconds …")
+        for line in _banner(settings, service.redis):
+            say(line)
+        supervisor.run(lambda: stop.asked)
+        say(f"stopping; tasks under way get {WORKER_STOP_SECONDS:.0f} seconds …")
         supervisor.stop(lambda: stop.urgent)
-    typer.echo("stopped")
+    say("stopped")
+    return Exit.DONE
 
 
-def _tend(supervisor: Supervisor, stop: StopRequest) -> None:
-    while not stop.asked:
-        supervisor.tend()
-        time.sleep(POLL_SECONDS)
-
-
-def _banner(settings: Settings, service: Service) -> Iterator[str]:
+def _banner(settings: Settings, redis: str) -> Iterator[str]:
     """What runs, where things lie, how to stop."""
     tenants, kept = len(settings.tenants), settings.service
     yield f"trailkeeper is up: {tenants} tenant{'' if tenants == 1 else 's'}, {settings.folder}"
-    yield f"  redis    {service.redis}"
+    yield f"  redis    {redis}"
     yield f"  workers  {kept.workers} pulling, 1 keeping; beat ticks every minute"
     yield f"  data     {kept.data}"
     yield f"  lake     {kept.lake}"

@@ -172,6 +172,12 @@ class Supervisor:
                     f"{child.spec.name} ended with code {child.code}", "See what it wrote last."
                 )
 
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Tend the children until `stopping`."""
+        while not stopping():
+            self.tend()
+            time.sleep(POLL_SECONDS)
+
     def stop(self, in_a_hurry: Callable[[], bool] = lambda: False) -> None:
         """Stop every stage, the last first: SIGTERM, patience, then SIGKILL.
 

@@ -34,9 +34,8 @@ KEEPING_QUEUES = (Queue.PLAN, Queue.MERGE, Queue.REPORT, Queue.MAIL)
 class Service:
     """A running service."""
 
-    supervisor: Supervisor
     redis: str
-    """where Redis is, in words; never its password"""
+    """where it is, in words; never its password"""
 
 
 @contextmanager
@@ -60,7 +59,7 @@ def running_service(
             words, variables = f"configured, {_place(url)}", {}
         for spec in children(settings, variables):
             supervisor.start(spec)
-        yield Service(supervisor, words)
+        yield Service(words)
 
 
 def _open_ledger(settings: Settings) -> None:
