@@ -53,7 +53,7 @@ _POSTGRESQL = {
 
 _OUT_OF_REACH = (
     "cannot be reached",
-    "Check that the server runs and that host and port in service.ledger are right.",
+    "Check that the server runs, and host, port, user and database in service.ledger.",
 )
 _MISTAKE = (DataError, IntegrityError, ProgrammingError)
 

@@ -86,7 +86,7 @@ def moved(
             continue
         if segment.purpose in (Purpose.INCREMENTAL, Purpose.BACKFILL):
             frontier = _widened(frontier, segment, now)
-        elif segment.purpose is Purpose.REREAD and frontier is not None:
+        elif segment.purpose is Purpose.REREAD and segment.round > 0 and frontier is not None:
             frontier = replace(frontier, reread_until=_reread(frontier, segment))
     return frontier
 
