@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trailkeeper.model.canonical import canonical, content_digest
 
 # A tree is a word of JSON (True, False, None), a str, a Decimal, a list of trees, or an Object:
-# pairs in order, equal keys allowed. Small alphabets, so that two random trees are equal now and then.
+# pairs in order, equal keys allowed. Small alphabets, so that two trees are equal now and then.
 KEYS = st.sampled_from(["a", "b", "é", '"', ""])
 TEXTS = st.one_of(
     st.sampled_from(["", "a", "A", "1", "true", "\x7f", "\u2028", "😀", "\ud800", "\\", "/", "\n"]),
