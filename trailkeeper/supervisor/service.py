@@ -93,8 +93,9 @@ def _place(url: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text.rpartition(": ")[2].rstrip(".").lower()
+    """The last clause of `Error 111 connecting to HOST:PORT. Connection refused.`"""
+    text = (str(error) or type(error).__name__).rstrip(".")
+    return text.rpartition(". ")[2].lower()
 
 
 def children(settings: Settings, variables: dict[str, str]) -> Iterable[ChildSpec]:
