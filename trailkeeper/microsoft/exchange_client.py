@@ -17,6 +17,8 @@ from trailkeeper.microsoft.faults import exchange_error
 from trailkeeper.microsoft.session import Session
 from trailkeeper.settings import CloudSettings, TenantSettings
 
+SEARCH = "Search-UnifiedAuditLog"
+AUDIT_CONFIG = "Get-AdminAuditLogConfig"
 _ARBITRATION_MAILBOX = "bb558c35-97f1-4cb9-8ff7-d53741dc928c"
 """the same in every tenant; the routing key that other app-only clients use (section 3.1)"""
 MAX_ANSWER_BYTES = 96 << 20

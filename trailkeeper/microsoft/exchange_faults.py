@@ -31,7 +31,7 @@ TRANSIENT_TYPES = frozenset(
 )
 """Seen on a 400, though the same call succeeds later."""
 
-_APP_ROLE = (
+APP_ROLE_REMEDY = (
     "Grant the application permission Exchange.ManageAsApp (Office 365 Exchange Online) with admin "
     "consent, then run `trailkeeper tenants check`."
 )
@@ -50,7 +50,7 @@ _BY_TEXT: tuple[tuple[str, Row], ...] = (
     ("is later than enddate", Row(Kind.BUG)),
 )
 _BY_STATUS = {
-    401: Row(Kind.PERSON, _APP_ROLE),
+    401: Row(Kind.PERSON, APP_ROLE_REMEDY),
     403: Row(Kind.PERSON, _ROLE),
     404: Row(Kind.BUG),
     405: Row(Kind.BUG),

@@ -1,0 +1,232 @@
+"""`trailkeeper certificate`: key pairs for app registrations."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trailkeeper.cli import output
+from trailkeeper.cli.exits import Exit
+from trailkeeper.cli.options import ConfigOption, JsonOption, VerboseOption, opened
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from trailkeeper.bootstrap import World
+    from trailkeeper.microsoft.certificate import Certificate
+    from trailkeeper.microsoft.certificates import Slot
+    from trailkeeper.settings import TenantSettings
+
+app = typer.Typer(
+    help="Key pairs for app registrations: create, show, list.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+PASSWORD_HELP = "env:NAME or file:PATH; asked for when left out."  # noqa: S105 - a help text
+_SOON_DAYS, _VERY_SOON_DAYS = 30, 7
+
+
+@app.command()
+def create(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the files, and in the subject (CN=NAME).")
+    ],
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go.")
+    ] = Path("."),
+    password: Annotated[
+        str | None,
+        typer.Option("--password", metavar="REF", help=PASSWORD_HELP, show_default=False),
+    ] = None,
+    days: Annotated[int, typer.Option("--days", help="How long it is valid.")] = 365,
+    bits: Annotated[int, typer.Option("--bits", help="Size of the RSA key.")] = 3072,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key pair: NAME.pfx to keep (0600, never overwriting) and NAME.cer to upload.
+
+    Prints both thumbprints and the keyCredential for Microsoft Graph.
+
+    Examples:
+
+      trailkeeper certificate create contoso -o trailkeeper.d
+
+      trailkeeper certificate create contoso --password file:contoso.password --days 730
+    """
+    from trailkeeper.bootstrap import SystemClock
+    from trailkeeper.microsoft.certificate_create import certificate_create
+
+    made = certificate_create(
+        folder,
+        name,
+        _new_password(password),
+        SystemClock().now(),
+        lifetime=timedelta(days=days),
+        bits=bits,
+    )
+    if as_json:
+        output.json_line(
+            {
+                "pfx": str(made.pfx),
+                "cer": str(made.cer),
+                "thumbprint_sha1": made.thumbprint_sha1,
+                "thumbprint_sha256": made.thumbprint_sha256,
+                "key_credential": made.key_credential,
+            }
+        )
+        return
+    output.line(f"written     {made.pfx} (keep it secret) and {made.cer} (upload it)")
+    output.line(f"thumbprint  {made.thumbprint_sha1}")
+    output.line(f"sha-256     {made.thumbprint_sha256}")
+    output.line(f"valid       {made.not_before:%Y-%m-%d} .. {made.not_after:%Y-%m-%d}")
+    output.line("keyCredential for Microsoft Graph:")
+    output.line(made.key_credential_json())
+    output.note(
+        "Upload the .cer to the app registration (Certificates & secrets), then name the .pfx "
+        "under [certificate] in the tenant's file."
+    )
+
+
+def _new_password(reference: str | None) -> str:
+    """From `env:` or `file:`, else typed twice at the terminal."""
+    from trailkeeper.errors import UsageError
+
+    if reference is not None:
+        return _secret(reference)
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "the .pfx needs a password and there is nobody to ask",
+            "Add --password env:NAME or --password file:PATH.",
+        )
+    return str(typer.prompt("Password of the .pfx", hide_input=True, confirmation_prompt=True))
+
+
+def _secret(reference: str) -> str:
+    """Resolve a reference given on the command line: paths from the current folder."""
+    from trailkeeper.errors import UsageError
+    from trailkeeper.settings import Settings
+
+    if not reference.startswith(("env:", "file:")):
+        raise UsageError(
+            "--password is a reference, never the password itself: others can read arguments",
+            "Write env:NAME or file:PATH.",
+        )
+    return Settings(folder=Path.cwd()).secret(reference)
+
+
+@app.command()
+def show(
+    what: Annotated[
+        str, typer.Argument(metavar="TENANT|FILE", help="A tenant's name, or a .pfx, .pem or .cer.")
+    ],
+    password: Annotated[
+        str | None,
+        typer.Option("--password", metavar="REF", help="For a file: env:NAME or file:PATH."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Subject, thumbprints and dates of one tenant's certificate, or of a file.
+
+    Examples:
+
+      trailkeeper certificate show contoso
+
+      trailkeeper certificate show contoso.pfx --password env:PFX_PASSWORD
+    """
+    path = Path(what)
+    if path.is_file():
+        from trailkeeper.bootstrap import SystemClock
+        from trailkeeper.microsoft.certificate_show import read_any
+
+        shown = read_any(path, _secret(password) if password else None)
+        rows = [_described(shown, SystemClock().now())]
+    else:
+        with opened(config, verbose) as world:
+            tenant = world.settings.tenant(what)
+            now = world.clock.now()
+            slots = world.certificates.slots(tenant)
+            rows = [_described(world.certificates.current(tenant, slot), now) for slot in slots]
+    for row in rows:
+        _print_one(row, as_json)
+
+
+def _described(certificate: Certificate, now: datetime) -> dict[str, Any]:
+    from trailkeeper.microsoft.expiry import days_left
+    from trailkeeper.model.window import iso
+
+    return {
+        "source": certificate.source,
+        "subject": certificate.subject,
+        "thumbprint_sha1": certificate.thumbprint_sha1,
+        "thumbprint_sha256": certificate.thumbprint_sha256,
+        "not_before": iso(certificate.not_before),
+        "not_after": iso(certificate.not_after),
+        "days_left": days_left(certificate, now),
+    }
+
+
+def _print_one(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.json_line(row)
+        return
+    for key, value in row.items():
+        output.line(f"{key.replace('_', ' '):<18} {value}")
+
+
+@app.command("list")
+def list_certificates(
+    as_json: JsonOption = False, config: ConfigOption = None, verbose: VerboseOption = 0
+) -> int:
+    """The certificate of every tenant: subject, thumbprint, expiry, days left.
+
+    One that cannot be used is listed with its reason, and the exit code is 20.
+
+    Examples:
+
+      trailkeeper certificate list
+
+      trailkeeper certificate list --json
+    """
+    with opened(config, verbose) as world:
+        screen = output.console()
+        rows = [_row(world, tenant, slot) for tenant, slot in world.certificates.all()]
+        for row in rows:
+            if as_json:
+                output.json_line(row)
+            else:
+                _print_row(screen, row)
+    return Exit.PERSON if any(row["error"] for row in rows) else Exit.DONE
+
+
+def _row(world: World, tenant: TenantSettings, slot: Slot) -> dict[str, Any]:
+    from trailkeeper.errors import TrailkeeperError
+
+    row: dict[str, Any] = {"tenant": tenant.name, "slot": slot.value, "error": ""}
+    try:
+        certificate = world.certificates.current(tenant, slot)
+    except TrailkeeperError as error:
+        return {**row, "error": str(error)}
+    return {**row, **_described(certificate, world.clock.now())}
+
+
+def _print_row(screen: Console, row: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    slot = "" if row["slot"] == "certificate" else f" ({row['slot']})"
+    text = Text(f"{row['tenant']}{slot}  ", style="bold")
+    if row["error"]:
+        screen.print(text.append(f"✗ {row['error']}", style="not bold red"))
+        return
+    left = row["days_left"]
+    colour = "red" if left < _VERY_SOON_DAYS else "yellow" if left < _SOON_DAYS else "green"
+    text.append(f"{row['subject']}  {row['thumbprint_sha1']}  ", style="not bold")
+    text.append(f"until {row['not_after']}, {left} days left", style=f"not bold {colour}")
+    screen.print(text)

@@ -1,0 +1,312 @@
+"""`trailkeeper tenants`: the fleet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trailkeeper.cli import output
+from trailkeeper.cli.exits import Exit
+from trailkeeper.cli.options import ConfigOption, JsonOption, VerboseOption, opened
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from trailkeeper.bootstrap import World
+    from trailkeeper.model.stream import Source, Stream
+    from trailkeeper.ports import Parking, Rung
+    from trailkeeper.settings import TenantSettings
+
+app = typer.Typer(
+    help="The fleet: list, check, pause, resume, remove.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tenant's configured name.")]
+_RECENT = timedelta(days=3)
+
+
+@app.command("list")
+def list_tenants(
+    as_json: JsonOption = False, config: ConfigOption = None, verbose: VerboseOption = 0
+) -> None:
+    """Every configured tenant: its cloud and sources, what stands still, how far it is collected.
+
+    Examples:
+
+      trailkeeper tenants list
+
+      trailkeeper tenants list --json
+    """
+    with opened(config, verbose) as world:
+        rows = [_row(world, tenant) for tenant in world.settings.tenants.values()]
+        if as_json:
+            for row in rows:
+                output.json_line(row)
+        else:
+            _print_table(rows)
+        if not rows:
+            folder = world.settings.folder
+            output.note(f"no tenant is configured yet: write {folder}/tenants/NAME.toml.")
+
+
+def _row(world: World, tenant: TenantSettings) -> dict[str, Any]:
+    from trailkeeper.model.stream import Stream
+    from trailkeeper.model.window import iso
+
+    streams = [Stream(tenant.name, source) for source in tenant.sources]
+    until = [moment for s in streams if (moment := _collected_until(world, s))]
+    return {
+        "name": tenant.name,
+        "tenant_id": str(tenant.tenant_id),
+        "domain": tenant.domain,
+        "cloud": tenant.cloud,
+        "sources": [source.value for source in tenant.sources],
+        "standing_still": [_parking_json(p) for p in world.ledger.parkings(tenant.name)],
+        "last_collected": iso(max(until)) if until else None,
+    }
+
+
+def _parking_json(parking: Parking) -> dict[str, Any]:
+    from trailkeeper.model.window import iso
+    from trailkeeper.ports import PAUSED
+
+    return {
+        "source": parking.source.value if parking.source else None,
+        "kind": "paused" if parking.code == PAUSED else "parked",
+        "since": iso(parking.parked_at),
+        "summary": parking.summary,
+        "remedy": parking.remedy,
+    }
+
+
+def _collected_until(world: World, stream: Stream) -> datetime | None:
+    """The newest instant proven collected: looked for in recent time before in all."""
+    from trailkeeper.model.window import Window
+
+    extent = world.ledger.extent(stream)
+    if extent is None:
+        return None
+    recent = Window(max(extent.start, extent.end - _RECENT), extent.end, extent.axis)
+    for window in dict.fromkeys((recent, extent)):
+        proven = [f.window.end for f in world.ledger.findings(stream, window) if f.verdict.proven]
+        if proven:
+            return max(proven)
+    return None
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Columns wide enough for their longest word, so that nothing is ever cut."""
+    cells = [("TENANT", "CLOUD", "SOURCES", "COLLECTED UNTIL", "STATE")]
+    cells += [
+        (
+            row["name"],
+            row["cloud"],
+            ",".join(row["sources"]),
+            row["last_collected"] or "never",
+            _state(row["standing_still"]),
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    for line in cells:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        output.line("  ".join(padded).rstrip())
+
+
+def _state(standing_still: Sequence[dict[str, Any]]) -> str:
+    if not standing_still:
+        return "active"
+    first = standing_still[0]
+    where = f" ({first['source']})" if first["source"] else ""
+    return f"{first['kind']}{where}: {first['summary']}. {first['remedy']}"
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One tenant; default: all.")
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+) -> int:
+    """Climb the onboarding ladder of each tenant: certificate, login, consent, role, auditing.
+
+    Prints each rung (✓ passed, ✗ failed, ? not known) and the remedy of the first that fails. It
+    asks with a fresh token, so a grant made a minute ago counts. Exits with 20 when a rung fails,
+    1 when a provider could not be asked.
+
+    Examples:
+
+      trailkeeper tenants check
+
+      trailkeeper tenants check contoso --json
+    """
+    with opened(config, verbose) as world:
+        settings = world.settings
+        chosen = [settings.tenant(name)] if name else list(settings.tenants.values())
+        if not chosen:
+            output.note(f"no tenant is configured yet: write {settings.folder}/tenants/NAME.toml.")
+        screen = output.console()
+        codes = [
+            _climb(world, screen, tenant.name, source, as_json)
+            for tenant in chosen
+            for source in tenant.sources
+        ]
+    return max(codes, default=Exit.DONE)
+
+
+def _climb(world: World, screen: Console, tenant: str, source: Source, as_json: bool) -> Exit:
+    rungs: list[Rung] = []
+    if not as_json:
+        screen.print(f"{tenant} {source.value}", style="bold")
+    for rung in _rungs(world, tenant, source):
+        rungs.append(rung)
+        if not as_json:
+            _print_rung(screen, rung)
+    if as_json:
+        output.json_line({"tenant": tenant, "source": source.value, **_ladder_json(rungs)})
+    if any(rung.passed is False for rung in rungs):
+        return Exit.PERSON
+    return Exit.OTHER if _is_stuck(rungs) else Exit.DONE
+
+
+def _is_stuck(rungs: Sequence[Rung]) -> bool:
+    """The last rung is unknown and says what to do: the provider could not be asked."""
+    return bool(rungs) and rungs[-1].passed is None and bool(rungs[-1].remedy)
+
+
+def _rungs(world: World, tenant: str, source: Source) -> Iterator[Rung]:
+    from trailkeeper.ports import Rung
+
+    reader = world.sources.get(source)
+    if reader is None:
+        yield Rung("reader", None, f"this version has no reader for {source.value} yet")
+        return
+    yield from reader.check(tenant)
+
+
+def _ladder_json(rungs: Sequence[Rung]) -> dict[str, Any]:
+    failed = next((rung for rung in rungs if rung.passed is False), None)
+    return {
+        "passed": False if failed else None if any(r.passed is None for r in rungs) else True,
+        "first_failing": failed.name if failed else None,
+        "remedy": failed.remedy if failed else "",
+        "rungs": [
+            {"name": r.name, "passed": r.passed, "detail": r.detail, "remedy": r.remedy}
+            for r in rungs
+        ],
+    }
+
+
+def _print_rung(screen: Console, rung: Rung) -> None:
+    from trailkeeper.cli.doctor import mark
+
+    mark(screen, rung.passed, rung.name, rung.detail, rung.remedy)
+
+
+@app.command()
+def pause(name: NameArgument, config: ConfigOption = None, verbose: VerboseOption = 0) -> None:
+    """Stop collecting a tenant until it is resumed. What is collected stays.
+
+    Example:
+
+      trailkeeper tenants pause contoso
+    """
+    from trailkeeper.ports import PAUSED, Parking
+
+    with opened(config, verbose) as world:
+        tenant = world.settings.tenant(name).name
+        remedy = f"Run `trailkeeper tenants resume {tenant}` to go on."
+        now = world.clock.now()
+        world.ledger.park(Parking(tenant, None, now, PAUSED, "paused by an operator", remedy, None))
+    output.note(f"{name} is paused; what is being pulled at this moment is still finished.")
+
+
+@app.command()
+def resume(name: NameArgument, config: ConfigOption = None, verbose: VerboseOption = 0) -> None:
+    """Go on collecting a paused or parked tenant; the time in between is caught up.
+
+    Example:
+
+      trailkeeper tenants resume contoso
+    """
+    with opened(config, verbose) as world:
+        lifted = world.ledger.unpark(world.settings.tenant(name).name)
+    output.note(f"{name} goes on." if lifted else f"{name} was neither paused nor parked.")
+
+
+@app.command()
+def remove(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Forget a tenant: its stored records, its coverage, what waits to be sent. For good.
+
+    The rendered reports and the tenant's configuration file stay; delete the file first, or a
+    running service begins the tenant anew.
+
+    Example:
+
+      trailkeeper tenants remove contoso --yes
+    """
+    with opened(config, verbose) as world:
+        _require_known(world, name)
+        if not yes:
+            _ask(name)
+        _remove(world, name)
+        _tell_what_stays(world, name)
+
+
+def _require_known(world: World, name: str) -> None:
+    """A tenant whose file is deleted already is known by what the ledger has of it."""
+    if not (world.ledger.streams(name) or world.ledger.parkings(name)):
+        world.settings.tenant(name)
+
+
+def _ask(name: str) -> None:
+    from trailkeeper.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError(f"removing {name} cannot be undone", "Add --yes if you mean it.")
+    typer.confirm(f"Delete all stored records and coverage of {name}, for good?", abort=True)
+
+
+def _remove(world: World, name: str) -> None:
+    """The ledger first: from then on late workers meet `LeaseLost` and add nothing."""
+    world.ledger.forget_tenant(name)
+    output.note("deleted: coverage, plans and outbox in the ledger")
+    world.lake.remove(name)
+    output.note("deleted: all stored records in the lake")
+    waiting = [
+        (tenant, file)
+        for tenant, file in world.landing.orphans(world.clock.now() + _RECENT)
+        if tenant == name
+    ]
+    for tenant, file in waiting:
+        world.landing.remove(tenant, file)
+    output.note(f"deleted: {len(waiting)} landing files")
+    if name in world.settings.tenants:
+        world.tokens.drop_all(world.settings.tenants[name])
+        output.note("deleted: its tokens in the cache")
+
+
+def _tell_what_stays(world: World, name: str) -> None:
+    reports = world.reports_folder / name
+    if reports.is_dir():
+        output.note(f"kept: rendered reports in {reports}")
+    if name in world.settings.tenants:
+        output.note(
+            f"kept: {world.settings.folder}/tenants/{name}.toml. Delete it and restart the "
+            "service, or the tenant begins anew."
+        )
