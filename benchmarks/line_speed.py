@@ -33,8 +33,7 @@ from trailkeeper.bootstrap import World
 from trailkeeper.microsoft.answer import Answer
 from trailkeeper.microsoft.exchange import SEARCH, ExchangeSource
 from trailkeeper.microsoft.exchange_client import ExchangeClient
-from trailkeeper.model.planning import plan_range
-from trailkeeper.model.segment import MergeCounts
+from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.settings import load
@@ -116,7 +115,7 @@ def _run_line(world: World, client: object, window: Window) -> MergeCounts:
     source = world.sources[Source.EXCHANGE]
     assert isinstance(source, ExchangeSource)
     source.client = lambda tenant: client  # type: ignore[method-assign, assignment, return-value]
-    segments = plan_range(STREAM, window, HOUR)
+    segments = [NewSegment(STREAM, hour, Purpose.COLLECT) for hour in window.pieces(HOUR)]
     world.ledger.plan(STREAM, lambda frontier: segments, world.clock.now())
     for segment_id in world.ledger.planned_ids(segments):
         world.pull(segment_id, "benchmark")

@@ -119,7 +119,9 @@ class World:
     def sources(self) -> Mapping[Source, AuditSource]:
         from trailkeeper.microsoft.exchange import ExchangeSource
 
-        exchange = ExchangeSource(self.settings, self.tokens, self.sessions, self.clock)
+        exchange = ExchangeSource(
+            self.settings, self.tokens, self.sessions, self.clock, self.ledger
+        )
         return {exchange.source: exchange}
 
     # --- mail ---

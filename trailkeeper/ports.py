@@ -74,6 +74,8 @@ class Pulled:
     foreign: int = 0
     interrupted: TrailkeeperError | None = None
     """what stopped the pull early; what was proven before it still holds"""
+    pieces: tuple[Window, ...] = ()
+    """how the part that was not asked is best cut"""
 
 
 class AuditSource(Protocol):
@@ -156,7 +158,17 @@ class Parking:
     """when it is tried again by itself; None: only on `tenants resume`"""
 
 
-class Ledger(Protocol):
+class Notebook(Protocol):
+    """Small facts that outlive a process: hints, never evidence."""
+
+    def note(self, key: str, value: str, now: datetime) -> None: ...
+
+    def noted(self, key: str) -> tuple[str, datetime] | None:
+        """The value and when it was noted."""
+        ...
+
+
+class Ledger(Notebook, Protocol):
     """The truth: what is planned, owned, landed, merged, proven and owed.
 
     Every method is one transaction; methods that take a `Lease` or `Merge` raise `LeaseLost` when
@@ -306,11 +318,6 @@ class Ledger(Protocol):
     def postpone(self, stream: Stream, until: datetime) -> None:
         """Throttled: no segment of this stream is due before `until`; never moves it earlier."""
         ...
-
-    # small facts, for example when a tick last ran
-    def note(self, key: str, value: str, now: datetime) -> None: ...
-
-    def noted(self, key: str) -> tuple[str, datetime] | None: ...
 
     def forget_tenant(self, tenant: str) -> None:
         """Delete every row of this tenant, its outbox included; late leases meet `LeaseLost`."""

@@ -160,9 +160,9 @@ class ServiceSettings(_Section):
     """the key before the last change: still read, no longer written"""
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     """pulling processes that `trailkeeper up` starts"""
-    searches_per_tenant: Annotated[int, Field(ge=1, le=10)] = 2
-    """Exchange searches at a time in one tenant. More is faster until the service mixes or
-    throttles them; 1 is the slowest and the safest."""
+    searches_per_tenant: Annotated[int, Field(ge=1, le=10)] = 3
+    """most Exchange searches at a time in one tenant. Begins at two, rises to this while answers
+    are clean, halves when the service throttles or mixes them; 1 is the slowest and the safest."""
     lease: Duration = timedelta(minutes=15)
     """how long a dead worker's segment waits for the next one; must outlive one HTTP answer"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -173,7 +173,7 @@ class CollectionSettings(_Section):
 
     interval: Duration = timedelta(minutes=30)
     safety_lag: Duration = timedelta(minutes=5)
-    segment_length: Duration = timedelta(hours=24)
+    segment_length: Duration = timedelta(days=7)
     reread_after: tuple[Duration, ...] = Cadence().reread_after
     settle: Duration = timedelta(hours=24)
     """how long late records are expected; younger time is complete but provisional, and a month
@@ -390,6 +390,11 @@ DEFAULT_FOLDERS = (Path("./trailkeeper.d"), Path("/etc/trailkeeper"))
 def debugging() -> bool:
     """Whether whoever calls wants a traceback for what nobody has thought of."""
     return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def name_folder(folder: Path) -> None:
+    """Make `folder` the configuration folder of this process and its children."""
+    os.environ[FOLDER_VARIABLE] = str(folder.absolute())
 
 
 def find_folder(option: Path | None = None) -> Path:

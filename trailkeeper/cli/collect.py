@@ -141,7 +141,7 @@ def _step(world: World, stopping: Event) -> CollectStep:
         merge=world.merge,
         owner=world.owner,
         threads=service.searches_per_tenant,
-        segment_length=world.settings.collection.segment_length,
+        cadence=world.settings.collection.cadence(),
         lease_length=service.lease,
         stopping=stopping,
     )

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+import structlog
+
 from trailkeeper.errors import Transient
-from trailkeeper.microsoft.exchange_client import ExchangeClient, TokenSource, read_audit_config
+from trailkeeper.microsoft.exchange_client import (
+    AUDIT_CONFIG,
+    SEARCH,
+    ExchangeClient,
+    TokenSource,
+    read_audit_config,
+)
 from trailkeeper.microsoft.exchange_page import ExchangePage, read_page
+from trailkeeper.microsoft.ladder import Ladder
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.microsoft.sessions import Sessions
+from trailkeeper.model.density import Density, density_key
 from trailkeeper.model.search import SECOND, SearchAnswer, SearchLimits, SessionAnswer
+from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
-from trailkeeper.ports import Clock, Pulled, RecordSink
+from trailkeeper.ports import Clock, Notebook, Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings
 
-SEARCH = "Search-UnifiedAuditLog"
-AUDIT_CONFIG = "Get-AdminAuditLogConfig"
-_ORDER_STAYS_PROVEN = timedelta(days=7)
+log = structlog.get_logger()
 
 
 class ExchangeSource:
@@ -34,14 +45,15 @@ class ExchangeSource:
         tokens: TokenSource,
         sessions: Sessions,
         clock: Clock,
+        notebook: Notebook,
         limits: SearchLimits | None = None,
     ) -> None:
         self._settings = settings
         self._tokens = tokens
         self._sessions = sessions
         self._clock = clock
+        self._notebook = notebook
         self._limits = limits or SearchLimits()
-        self._order_proven_at: dict[str, datetime] = {}
 
     def client(self, tenant: str) -> ExchangeClient:
         """A fresh conversation. Raises `ConfigurationError` for an unknown tenant."""
@@ -53,42 +65,106 @@ class ExchangeSource:
         self, tenant: str, window: Window, sink: RecordSink, still_ours: Callable[[], None]
     ) -> Pulled:
         """Walk `window`. An error that stops the walk comes back in `Pulled.interrupted`."""
-        client = self.client(tenant)
-        search = AuditSearch(client, sink, self._clock, self._limits)
+        known = self._known(tenant)
+        habits = known.habits if known.habits.fresh(self._clock.now()) else SearchHabits()
+        search = AuditSearch(self.client(tenant), sink, self._clock, self._limits, habits)
         walk = SearchWalk(
             search,
             window,
             self._limits,
-            busy_hour=self._busy_hour(tenant),
-            order_proven=self._order_proven(tenant),
+            busy_hour=self._busy_hour(tenant, known.density),
+            order_proven=habits.order_proven,
+            harmless=set(habits.harmless),
             still_ours=still_ours,
+            density=known.density,
         )
         findings = walk.run()
-        if walk.order_proven and not self._order_proven(tenant):
-            self._order_proven_at[tenant] = self._clock.now()
-        return Pulled(tuple(findings), client.requests, walk.foreign, walk.interrupted)
+        self._learn(tenant, known, search, walk)
+        return Pulled(
+            tuple(findings),
+            search.requests,
+            walk.foreign,
+            walk.interrupted,
+            tuple(walk.pieces),
+        )
 
-    def _order_proven(self, tenant: str) -> bool:
-        proven_at = self._order_proven_at.get(tenant)
-        return proven_at is not None and self._clock.now() - proven_at < _ORDER_STAYS_PROVEN
+    def check(self, tenant: str) -> Iterator[Rung]:
+        """Climb the onboarding ladder with a token of this minute."""
+        found = self._settings.tenant(tenant)
+        client = self.client(tenant)
+        yield from Ladder(self._settings, found, self._tokens, client, self._clock).climb()
 
-    def _busy_hour(self, tenant: str) -> int:
-        """Ten in the morning where the tenant lives, as an hour of UTC."""
+    def _known(self, tenant: str) -> Known:
+        habits = self._notebook.noted(habits_key(tenant))
+        density = self._notebook.noted(density_key(tenant))
+        return Known(
+            SearchHabits.from_text(habits[0]) if habits else SearchHabits(),
+            Density.from_text(density[0]) if density else Density(),
+        )
+
+    def _learn(self, tenant: str, known: Known, search: AuditSearch, walk: SearchWalk) -> None:
+        """Note what the walk found out; two walks at once may each lose the other's, harmlessly."""
+        now = self._clock.now()
+        habits = replace(
+            search.habits,
+            probed_at=search.habits.probed_at or now,
+            order_proven=walk.order_proven,
+            harmless=tuple(sorted(walk.harmless)),
+        )
+        if changes := habits.changed(known.habits):
+            log.warning("search_habits_changed", tenant=tenant, **changes)
+        if habits != known.habits:
+            self._notebook.note(habits_key(tenant), habits.to_text(), now)
+        proven = [finding.window for finding in walk.findings if finding.verdict.proven]
+        density = known.density.learn(proven, search.rows_by_hour)
+        if density != known.density:
+            self._notebook.note(density_key(tenant), density.to_text(), now)
+
+    def _busy_hour(self, tenant: str, density: Density) -> int:
+        """The hour of UTC with most records; ten in the morning where the tenant lives at first."""
+        busiest = density.busiest()
+        if busiest is not None:
+            return busiest % 24
         local = self._clock.now().astimezone(self._settings.tenant(tenant).zone)
         return (10 - round((local.utcoffset() or timedelta()) / timedelta(hours=1))) % 24
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the notebook holds about a tenant's search."""
+
+    habits: SearchHabits
+    density: Density
+
+
+def habits_key(tenant: str) -> str:
+    return f"search_habits/{tenant}"
 
 
 class AuditSearch(SearchPort):
     """The transport of one walk: every row received is landed before anything is concluded."""
 
     def __init__(
-        self, client: ExchangeClient, sink: RecordSink, clock: Clock, limits: SearchLimits
+        self,
+        client: ExchangeClient,
+        sink: RecordSink,
+        clock: Clock,
+        limits: SearchLimits,
+        habits: SearchHabits,
     ) -> None:
         self._client = client
         self._sink = sink
         self._clock = clock
         self._limits = limits
         self._reader = RecordReader(clock.now())
+        self.habits = habits
+        """what was known, and what every answer since has taught"""
+        self.rows_by_hour: Counter[int] = Counter()
+        """rows received, by hours since 1970"""
+
+    @property
+    def requests(self) -> int:
+        return self._client.requests
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -103,7 +179,7 @@ class AuditSearch(SearchPort):
         """One call without a session, its OData pages joined (section 3.3)."""
         sent_at = self._clock.now()
         pages = self._pages(_parameters(window, self._limits.cap))
-        return SearchAnswer(
+        answer = SearchAnswer(
             window,
             sent_at,
             [key for page in pages for key in page.records.id],
@@ -113,6 +189,9 @@ class AuditSearch(SearchPort):
             max((p.result_count for p in pages if p.result_count is not None), default=None),
             _joined_flag([p.more_available for p in pages]),
         )
+        self.rows_by_hour.update(time // _HOUR_MICROS for time in answer.times)
+        self.habits = self.habits.seen(answer, self._limits.cap)
+        return answer
 
     def session(self, window: Window) -> SessionAnswer:
         """All pages of one ReturnLargeSet session (section 4.3).
@@ -159,6 +238,9 @@ class AuditSearch(SearchPort):
             if link in seen:
                 raise Transient("Exchange's links lead in a circle", "The window is asked again.")
             seen.add(link)
+
+
+_HOUR_MICROS = 3_600_000_000
 
 
 def _parameters(window: Window, cap: int) -> dict[str, object]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from trailkeeper.model.density import Density
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
@@ -20,14 +21,18 @@ class Cadence:
     """How a stream is kept up to date. All durations are positive.
 
     `interval`: length of a fresh window; shorter is fresher and costs more calls. `safety_lag`:
-    the newest time not asked for yet, since nothing has arrived there. `segment_length`: longest
-    back-fill segment, the unit of parallel work. `reread_after`: ages at which young time is read
-    again for late arrivals, ascending. `reread_length`: how much is re-read at once.
+    the newest time not asked for yet, since nothing has arrived there. `longest_fresh`: what is
+    older is back-fill. `segment_length`: a back-fill segment while the tenant's week is not known
+    yet; `segment_rows` and `longest_segment` bound one when it is. `reread_after`: ages at which
+    young time is read again for late arrivals, ascending. `reread_length`: how much at once.
     """
 
     interval: timedelta = timedelta(minutes=30)
     safety_lag: timedelta = timedelta(minutes=5)
-    segment_length: timedelta = timedelta(hours=24)
+    longest_fresh: timedelta = timedelta(hours=24)
+    segment_length: timedelta = timedelta(days=7)
+    segment_rows: int = 60_000
+    longest_segment: timedelta = timedelta(days=31)
     reread_after: tuple[timedelta, ...] = (
         timedelta(hours=6),
         timedelta(hours=24),
@@ -52,42 +57,61 @@ class Frontier:
 
 
 def plan_stream(
-    stream: Stream, begin: datetime, cadence: Cadence, now: datetime, frontier: Frontier | None
+    stream: Stream,
+    begin: datetime,
+    cadence: Cadence,
+    density: Density,
+    now: datetime,
+    frontier: Frontier | None,
 ) -> Iterator[NewSegment]:
-    """Segments to add for `stream`, which is wanted from `begin` on."""
+    """Segments to add for `stream`, which is wanted from `begin` on.
+
+    Back-fill is cut by `density`, so that a quiet month is a few calls and a busy one is shared.
+    """
     newest = _floor_minute(now - cadence.safety_lag)
     if newest <= begin:
         return
     fresh_until = frontier.fresh_until if frontier else begin
-    yield from _forward(stream, fresh_until, newest, cadence)
+    yield from _forward(stream, Window(fresh_until, newest, stream.source.axis), cadence, density)
     if frontier and begin < frontier.first_at:
         older = Window(begin, frontier.first_at, stream.source.axis)
-        yield from _backfill(stream, older, cadence)
+        yield from _backfill(stream, older, cadence, density)
     yield from _rereads(stream, frontier, cadence, now)
 
 
-def plan_range(stream: Stream, window: Window, length: timedelta) -> list[NewSegment]:
-    """An operator's request, cut into segments of at most `length`."""
-    return [NewSegment(stream, piece, Purpose.COLLECT) for piece in window.pieces(length)]
+def plan_range(
+    stream: Stream, window: Window, cadence: Cadence, density: Density
+) -> list[NewSegment]:
+    """An operator's request, cut as back-fill is."""
+    pieces = cut_by_density(window, cadence, density)
+    return [NewSegment(stream, piece, Purpose.COLLECT) for piece in pieces]
+
+
+def cut_by_density(window: Window, cadence: Cadence, density: Density) -> list[Window]:
+    """Pieces of about `segment_rows` expected records; by length while the week is not known."""
+    if not density.known:
+        return list(window.pieces(cadence.segment_length))
+    return density.cut(window, cadence.segment_rows, cadence.longest_segment)
 
 
 def _forward(
-    stream: Stream, until: datetime, newest: datetime, cadence: Cadence
+    stream: Stream, window: Window, cadence: Cadence, density: Density
 ) -> Iterator[NewSegment]:
-    """From the frontier to now: back-fill in whole segments, the last stretch as fresh window."""
-    if newest - until < cadence.interval:
+    """From the frontier to now: back-fill in segments, the last stretch as fresh window."""
+    if window.duration < cadence.interval:
         return
-    window = Window(until, newest, stream.source.axis)
-    if window.duration <= cadence.segment_length:
+    if window.duration <= cadence.longest_fresh:
         yield NewSegment(stream, window, Purpose.INCREMENTAL)
         return
-    fresh = newest - cadence.segment_length
-    yield NewSegment(stream, Window(fresh, newest, window.axis), Purpose.INCREMENTAL)
-    yield from _backfill(stream, Window(until, fresh, window.axis), cadence)
+    older, fresh = window.split(window.end - cadence.longest_fresh)
+    yield NewSegment(stream, fresh, Purpose.INCREMENTAL)
+    yield from _backfill(stream, older, cadence, density)
 
 
-def _backfill(stream: Stream, window: Window, cadence: Cadence) -> Iterator[NewSegment]:
-    for piece in window.pieces(cadence.segment_length):
+def _backfill(
+    stream: Stream, window: Window, cadence: Cadence, density: Density
+) -> Iterator[NewSegment]:
+    for piece in cut_by_density(window, cadence, density):
         yield NewSegment(stream, piece, Purpose.BACKFILL)
 
 

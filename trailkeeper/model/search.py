@@ -35,6 +35,12 @@ class SearchLimits:
     base_calls: int = 40
     calls_per_part: int = 8
     rows_per_attempt: int = 100_000
+    """rows after which the rest of a window is left to segments of its own"""
+    calls_per_piece: int = 12
+    """a window that needs many more calls than this is shared out: each piece costs one call that
+    is not full, and lets one more worker help"""
+    pieces: int = 6
+    """at most so many pieces at once"""
     retry_pause: float = 5.0
     """seconds before an unclean answer is asked again; doubles with each try"""
 
@@ -177,14 +183,27 @@ def cut_by_rows(window: Window, answer: SearchAnswer, cap: int) -> tuple[Window,
 
 
 def second_look(window: Window, busy_hour: int) -> tuple[Window, ...]:
-    """What to ask when `window` came back empty: its halves, and an hour when work usually happens.
+    """What to ask when `window` came back empty: its halves, and hours when work usually happens.
 
-    The narrow question catches a service that answers nothing to large ones (D10).
+    The narrow questions catch a service that answers nothing to large ones (D10).
     """
     halves = window.halves()
     if len(halves) < 2 or window.duration <= timedelta(hours=2):
         return halves
+    return (*halves, *busy_hours(window, busy_hour)[:_PROBES])
+
+
+_PROBES = 4
+
+
+def busy_hours(window: Window, busy_hour: int) -> list[Window]:
+    """The hours in `window` at which work usually happens, weekdays and the middle first."""
+    day = window.start.replace(hour=busy_hour, minute=0, second=0, microsecond=0)
+    hours = []
+    while day < window.end:
+        probe = Window(day, day + timedelta(hours=1), window.axis).intersect(window)
+        if probe:
+            hours.append(probe)
+        day += timedelta(days=1)
     middle = window.start + window.duration / 2
-    hour = middle.replace(hour=busy_hour, minute=0, second=0, microsecond=0)
-    probe = Window(hour, hour + timedelta(hours=1), window.axis).intersect(window)
-    return (*halves, probe) if probe else halves
+    return sorted(hours, key=lambda w: (w.start.weekday() > 4, abs(w.start - middle)))

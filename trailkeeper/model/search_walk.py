@@ -34,6 +34,7 @@ from trailkeeper.errors import (
     TrailkeeperError,
     Transient,
 )
+from trailkeeper.model.density import Density
 from trailkeeper.model.search import (
     SECOND,
     Order,
@@ -114,18 +115,23 @@ class SearchWalk:
     limits: SearchLimits = field(default_factory=SearchLimits)
     busy_hour: int = 10
     """UTC hour in which records are most likely, for the second look at an empty window"""
+    harmless: set[str] = field(default_factory=set)
+    """hints that this tenant was found to give without meaning"""
     order_proven: bool = False
     """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
     still_ours: Callable[[], None] = lambda: None
+    density: Density = field(default_factory=Density)
 
     def __post_init__(self) -> None:
         self.findings: list[Finding] = []
+        self.pieces: list[Window] = []
+        """how the part that this walk leaves unasked is best cut"""
         self.interrupted: TrailkeeperError | None = None
         self.calls = 0
         self.rows = 0
         self.foreign = 0
         self._todo = [Part(self.window)]
-        self._harmless: set[str] = set()
+        self.harmless = set(self.harmless)
         self._refuted = 0
         self._audited = False
         self._lied_empty: timedelta | None = None
@@ -269,13 +275,39 @@ class SearchWalk:
         if claim is None:
             self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self.limits.cap))
             return
-        newest = claim.window.end == part.window.end
-        rest = (
-            Window(part.window.start, claim.overlap.end, part.window.axis)
-            if newest
-            else Window(claim.overlap.start, part.window.end, part.window.axis)
-        )
-        self._push([Part(rest, claim=claim)])
+        self._push([Part(self._kept(part.window, claim), claim=claim)])
+
+    def _kept(self, window: Window, claim: Covered) -> Window:
+        """The rest of `window` that this walk goes on with, overlap included.
+
+        When the rest needs many more calls, only about one call's worth is kept, which witnesses
+        the claim; the others are shared out as `pieces` that more workers can take.
+        """
+        newest_first = claim.window.end == window.end
+        (rest,) = subtract([window], [claim.window])
+        pieces = self._shared_out(rest, claim)
+        if len(pieces) > 1:
+            keep = min(claim.window.duration, rest.duration / 2)
+            cut = (rest.end - keep if newest_first else rest.start + keep).replace(microsecond=0)
+            older, newer = rest.split(cut)
+            rest, left = (newer, older) if newest_first else (older, newer)
+            self.pieces += [w for p in pieces if (w := p.intersect(left))]
+        if newest_first:
+            return Window(rest.start, claim.overlap.end, window.axis)
+        return Window(claim.overlap.start, rest.end, window.axis)
+
+    def _shared_out(self, rest: Window, claim: Covered) -> list[Window]:
+        """Cut `rest` by what is known of the tenant's week, or else by the rate just seen."""
+        if self.density.known:
+            rows = self.limits.calls_per_piece * self.limits.cap
+            many = self.density.expected(rest) > 2 * rows
+            return self.density.cut(rest, rows, rest.duration) if many else [rest]
+        calls = rest.duration / claim.window.duration
+        count = min(self.limits.pieces, int(calls / self.limits.calls_per_piece))
+        if count < 2:
+            return [rest]
+        edges = [rest.start + rest.duration * n / count for n in range(1, count)]
+        return list(rest.split(*(edge.replace(microsecond=0) for edge in edges)))
 
     def _covered(self, window: Window, answer: SearchAnswer) -> Covered | None:
         """The time that an ordered, full answer covers, with its witness; None without either."""
@@ -289,7 +321,7 @@ class SearchWalk:
         second = witness.replace(microsecond=0)
         newest_first = edge == covered.start
         overlap = Window(edge, second + SECOND) if newest_first else Window(second, edge)
-        if overlap.covers(covered):
+        if overlap.covers(covered) or covered.duration <= 2 * SECOND:
             return None
         expected = frozenset(keys_between(answer, overlap))
         return Covered(covered, overlap, expected, answer.sent_at, answer.rows)
@@ -298,21 +330,25 @@ class SearchWalk:
         """A clean answer below the cap: complete, unless a hint speaks against it."""
         doubt = answer.doubt()
         evidence: dict[str, object] = {"rows": answer.rows, "result_count": answer.result_count}
-        if doubt and doubt not in self._harmless:
+        if doubt and doubt not in self.harmless:
             if not self._agrees(part, answer, part.window.halves()):
                 return
-            self._harmless.add(doubt)
+            self.harmless.add(doubt)
             evidence["second_look"] = doubt
         self._close(part.window, Verdict.COMPLETE, "", answer.sent_at, evidence)
 
     def _prove_order(self, claim: Covered, answer: SearchAnswer) -> bool:
-        """Ask the covered part by itself: it must hold exactly the rows that the order gave it."""
-        again = self._ask(claim.window)
-        held = keys_between(answer, claim.window)
+        """Ask the covered part by itself: it must hold exactly the rows that the order gave it.
+
+        Less its first second: questions reach one second back, and with the cut second's rows the
+        answer would be full again.
+        """
+        part = Window(claim.window.start + SECOND, claim.window.end, claim.window.axis)
+        again = self._ask(part)
         self.order_proven = (
             not again.unclean()
             and not again.truncated(self.limits.cap)
-            and keys_between(again, claim.window) == held
+            and keys_between(again, part) == keys_between(answer, part)
         )
         if not self.order_proven:
             self._refuted = 2

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event, current_thread
 from typing import Any
 
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Transient, Unavailable
-from trailkeeper.model.planning import plan_range
+from trailkeeper.model.planning import Cadence, plan_range
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.model.window import Axis, Window
+from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports import PAUSED, Clock, Ledger, Parking
+from trailkeeper.steps.plan import known_density
 from trailkeeper.steps.pull import Outcome
 
 PATIENCE = timedelta(minutes=5)
@@ -72,7 +73,7 @@ class CollectStep:
     merge: Callable[[str, str], MergeCounts]
     owner: str
     threads: int
-    segment_length: timedelta
+    cadence: Cadence
     lease_length: timedelta
     stopping: Event = field(default_factory=Event)
 
@@ -125,20 +126,22 @@ class CollectStep:
                 self.ledger.unpark(tenant, parking.source)
 
     def _asked(self, stream: Stream, window: Window, now: datetime) -> list[NewSegment]:
-        """The range in segments. One that waits for a later time gets a twin that is due now:
-        an operator who asks again does not mean "after the back-off"."""
-        waiting = {
-            segment.window: segment.round
+        """The range in segments, but for what an earlier call has planned and not finished.
+
+        A segment that waits for a later time gets a twin that is due now: an operator who asks
+        again does not mean "after the back-off".
+        """
+        under_way = [
+            segment
             for segment in self.ledger.unfinished(stream.tenant, window)
-            if segment.stream == stream
-            and segment.purpose is Purpose.COLLECT
-            and segment.state is SegmentState.PLANNED
-            and segment.due_at > now
-        }
-        return [
-            replace(new, round=waiting.get(new.window, -1) + 1)
-            for new in plan_range(stream, window, self.segment_length)
+            if segment.stream == stream and segment.purpose is Purpose.COLLECT
         ]
+        waiting = [s for s in under_way if s.state is SegmentState.PLANNED and s.due_at > now]
+        twins = [NewSegment(stream, s.window, s.purpose, s.round + 1) for s in waiting]
+        density = known_density(self.ledger, stream.tenant)
+        rest = subtract([window], [segment.window for segment in under_way])
+        new = [n for part in rest for n in plan_range(stream, part, self.cadence, density)]
+        return [*twins, *new]
 
 
 class _Run:

@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from trailkeeper.model.density import Density, density_key
 from trailkeeper.model.planning import plan_stream
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import Announcer, Ledger, Outbox
@@ -45,11 +46,18 @@ def plan_tenants(
         for source in tenant.sources:
             if source in able:
                 stream = Stream(tenant.name, source)
-                planner = partial(plan_stream, stream, begin, cadence, now)
+                density = known_density(ledger, tenant.name)
+                planner = partial(plan_stream, stream, begin, cadence, density, now)
                 added += ledger.plan(stream, planner, now)
     if added:
         log.info("segments_planned", segments=added)
     return added
+
+
+def known_density(ledger: Ledger, tenant: str) -> Density:
+    """What is known of the tenant's week; nothing at first."""
+    noted = ledger.noted(density_key(tenant))
+    return Density.from_text(noted[0]) if noted else Density()
 
 
 def begins_at(tenant: TenantSettings, now: datetime) -> datetime:

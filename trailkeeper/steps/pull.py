@@ -17,8 +17,9 @@ from trailkeeper.errors import (
     TrailkeeperError,
     Transient,
 )
+from trailkeeper.model.pace import Pace
 from trailkeeper.model.segment import Finding, Landed, Lease, Leased, NewSegment, Purpose, Verdict
-from trailkeeper.model.stream import Source
+from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import subtract
 from trailkeeper.ports import AuditSource, Clock, Landing, Ledger, Parking, Pulled
 
@@ -67,6 +68,7 @@ class PullStep:
     clock: Clock
     lease_length: timedelta
     per_stream: int
+    """most segments of one stream at a time; the stream's own pace may be slower"""
     stopping: Callable[[], bool] = _never
     """asked between requests: True gives the segment back at once instead of finishing it"""
 
@@ -78,7 +80,7 @@ class PullStep:
         """
         now = self.clock.now()
         until = now + self.lease_length
-        leased = self.ledger.lease(segment_id, owner, now, until, self.per_stream)
+        leased = self.ledger.lease(segment_id, owner, now, until, self._allowed(segment_id))
         if leased is None:
             return Outcome.NOT_OURS
         with structlog.contextvars.bound_contextvars(
@@ -111,6 +113,7 @@ class PullStep:
             received, size = writer.received, writer.size
         landed = Landed(file, received, size, pulled.requests, pulled.foreign)
         now = self.clock.now()
+        self._pace(leased, troubled=pulled.foreign > 0 or pulled.interrupted is not None)
         self._interrupted(leased, pulled.interrupted)
         self.ledger.land(
             renewal.lease, landed, pulled.findings, follow_ups(leased, pulled, now), now
@@ -128,6 +131,7 @@ class PullStep:
     def _failed(self, leased: Leased, error: TrailkeeperError) -> Outcome:
         """Nothing was landed: back to planned, parked or lost."""
         now = self.clock.now()
+        self._pace(leased, troubled=isinstance(error, Transient))
         if isinstance(error, Lost):
             finding = Finding(leased.segment.window, Verdict.LOST, now, error.summary)
             self.ledger.lose(leased.lease, [finding], now)
@@ -153,6 +157,23 @@ class PullStep:
             due_at=due_at,
         )
         return Outcome.POSTPONED
+
+    def _allowed(self, segment_id: int) -> int:
+        for segment in self.ledger.segments([segment_id]):
+            return self._pace_of(segment.stream).allows(self.per_stream)
+        return self.per_stream
+
+    def _pace_of(self, stream: Stream) -> Pace:
+        noted = self.ledger.noted(pace_key(stream))
+        return Pace.from_text(noted[0]) if noted else Pace()
+
+    def _pace(self, leased: Leased, *, troubled: bool) -> None:
+        """Adjust how many searches the stream gets; two workers at once may lose one step."""
+        stream = leased.segment.stream
+        pace = self._pace_of(stream)
+        after = pace.after_trouble() if troubled else pace.after_clean(self.per_stream)
+        if after != pace:
+            self.ledger.note(pace_key(stream), after.to_text(), self.clock.now())
 
     def _throttled(self, leased: Leased, error: Throttled) -> None:
         until = self.clock.now() + timedelta(seconds=error.retry_after)
@@ -213,8 +234,17 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     later = max(soon, now + RETRY_AFTER[min(retry, len(RETRY_AFTER)) - 1])
     return [
         *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in unproven),
-        *(NewSegment(segment.stream, w, segment.purpose, segment.round, soon) for w in unasked),
+        *(
+            NewSegment(segment.stream, piece, segment.purpose, segment.round, soon)
+            for window in unasked
+            for piece in window.split(*(edge.start for edge in pulled.pieces))
+        ),
     ]
+
+
+def pace_key(stream: Stream) -> str:
+    """Where the ledger keeps a stream's pace."""
+    return f"pace/{stream}"
 
 
 def _pause(leased: Leased, error: TrailkeeperError) -> timedelta:

@@ -1,0 +1,97 @@
+"""How one tenant's audit search behaves: found out by walks, kept in the ledger, proven weekly.
+
+The service's answers mean different things in different tenants and years
+(identity-and-exchange.md, section 4.4, D3 to D6). Habits save calls; a window is never closed
+because of them alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from trailkeeper.model.search import SearchAnswer
+
+PROVEN_FOR = timedelta(days=7)
+
+
+class CountMeaning(StrEnum):
+    """What ResultCount was seen to be."""
+
+    UNKNOWN = "unknown"
+    TOTAL = "total"
+    """rows of the whole query"""
+    PAGE = "page"
+    """rows of this answer (D4)"""
+    ZERO = "zero"
+    """always 0 (D3)"""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHabits:
+    """What was found out since `probed_at`; unknown things are at their cautious value."""
+
+    probed_at: datetime | None = None
+    result_count: CountMeaning = CountMeaning.UNKNOWN
+    says_more: bool = False
+    """rows carry moreRecordsAvailable"""
+    largest_answer: int = 0
+    """most rows that one call without a session returned"""
+    order_proven: bool = False
+    """a full answer's order was found to choose its rows"""
+    harmless: tuple[str, ...] = ()
+    """hints that were contradicted by a second look (`SearchAnswer.doubt`)"""
+
+    def fresh(self, now: datetime) -> bool:
+        return self.probed_at is not None and now - self.probed_at < PROVEN_FOR
+
+    def seen(self, answer: SearchAnswer, cap: int) -> SearchHabits:
+        """What this answer teaches."""
+        return replace(
+            self,
+            result_count=_meaning(answer, cap) or self.result_count,
+            says_more=self.says_more or answer.more_available is not None,
+            largest_answer=max(self.largest_answer, answer.rows),
+        )
+
+    def changed(self, before: SearchHabits) -> dict[str, tuple[object, object]]:
+        """What is known on both sides and differs: name to (before, now)."""
+        pairs = {
+            "result_count": (before.result_count.value, self.result_count.value),
+            "order_proven": (before.order_proven, self.order_proven),
+            "says_more": (before.says_more, self.says_more),
+        }
+        return {
+            name: pair
+            for name, pair in pairs.items()
+            if pair[0] != pair[1] and pair[0] not in (CountMeaning.UNKNOWN.value, False)
+        }
+
+    def to_text(self) -> str:
+        fields = {**asdict(self), "probed_at": self.probed_at and self.probed_at.isoformat()}
+        return json.dumps(fields, sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> SearchHabits:
+        """What `to_text` wrote; anything else counts as nothing known."""
+        try:
+            fields = json.loads(text)
+            fields["probed_at"] = datetime.fromisoformat(fields["probed_at"]).astimezone(UTC)
+            fields["result_count"] = CountMeaning(fields["result_count"])
+            fields["harmless"] = tuple(fields["harmless"])
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError):
+            return cls()
+
+
+def _meaning(answer: SearchAnswer, cap: int) -> CountMeaning | None:
+    """Only a full answer tells a total from a page's count; zero shows at once."""
+    if not answer.rows or answer.result_count is None:
+        return None
+    if answer.result_count == 0:
+        return CountMeaning.ZERO
+    if answer.result_count > answer.rows:
+        return CountMeaning.TOTAL
+    return CountMeaning.PAGE if answer.rows >= cap else None
