@@ -40,7 +40,7 @@ class _Lazy(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         if self._listing:
-            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+            return TyperCommand(cmd_name, short_help=COMMANDS[cmd_name])
         return load(cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -54,11 +54,21 @@ class _Lazy(TyperGroup):
 def load(name: str) -> Any:
     """The command's click object, its module imported."""
     module = import_module(f"trailkeeper.cli.{name}")
-    if (group := getattr(module, "app", None)) is not None:
-        return typer.main.get_command(group)
-    one = typer.Typer(add_completion=False, rich_markup_mode=None)
-    one.command(name)(getattr(module, name))
-    return typer.main.get_command(one)
+    group = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False, rich_markup_mode=None)
+        group.command(name)(getattr(module, name))
+    return _examples_kept(typer.main.get_command(group))
+
+
+def _examples_kept(command: Any) -> Any:
+    """Indented paragraphs are shown line by line: an example that is wrapped cannot be copied."""
+    if command.help:
+        parts = command.help.split("\n\n")
+        command.help = "\n\n".join(f"\b\n{p}" if p.startswith("  ") else p for p in parts)
+    for inner in getattr(command, "commands", {}).values():
+        _examples_kept(inner)
+    return command
 
 
 def _version(asked: bool) -> None:
@@ -96,7 +106,11 @@ def _root(
 
 def _app() -> Callable[..., object]:
     app = typer.Typer(
-        cls=_Lazy, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+        cls=_Lazy,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": 100},
     )
     app.callback()(_root)
     return typer.main.get_command(app)

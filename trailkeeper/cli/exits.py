@@ -65,8 +65,7 @@ def exit_code(error: TrailkeeperError) -> Exit:
 def _unexpected(error: Exception) -> int:
     """What typer says of wrong words, what the disk says, and what nobody has thought of."""
     if isinstance(error, typer.TyperException):
-        words = error.format_message().rstrip(".")
-        _say(f"{words}. Add --help to see what the command takes.")
+        _refuse(error.format_message())
         return Exit.USAGE
     if _debugging():
         traceback.print_exception(error)
@@ -79,6 +78,13 @@ def _unexpected(error: Exception) -> int:
             "with TRAILKEEPER_DEBUG=1 and report the traceback."
         )
     return Exit.OTHER
+
+
+def _refuse(words: str) -> None:
+    if "\n" in words:  # the whole help, for a group without a command
+        sys.stderr.write(f"{words}\n")
+    else:
+        _say(f"{words.rstrip('.')}. Add --help to see what the command takes.")
 
 
 def _debugging() -> bool:
