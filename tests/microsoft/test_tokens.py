@@ -457,3 +457,29 @@ def test_msal_does_not_log(enrolled: Enrolled, caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.DEBUG):
         enrolled.tokens().get(enrolled.tenant, enrolled.audience)
     assert [each.name for each in caplog.records if each.name.startswith("msal")] == []
+
+
+def test_a_refusal_holds_for_those_who_waited(
+    enrolled: Enrolled, shared_redis: RedisServer
+) -> None:
+    """Workers that wait behind a refused login get its error and do not ask each for themselves."""
+    control = enrolled.box.control
+    control.set_fault("aadsts", enrolled.name, times=0, calls=["token"], code=700016)
+    control.set_fault("slow", enrolled.name, times=1, calls=["discovery"], seconds=1)
+    errors: list[TrailkeeperError] = []
+
+    def ask() -> None:
+        try:
+            enrolled.tokens(shared_redis.url).get(enrolled.tenant, enrolled.audience)
+        except TrailkeeperError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(type(error), error.code) for error in errors] == [(NeedsPerson, "AADSTS700016")] * 6
+    assert enrolled.logins() == 1
+    control.clear_faults()
+    assert enrolled.tokens(shared_redis.url).get(enrolled.tenant, enrolled.audience)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -21,18 +21,15 @@ from trailkeeper.microsoft.faults import RELOAD_CERTIFICATE, code_number
 from trailkeeper.microsoft.login import Login
 from trailkeeper.microsoft.sessions import Sessions
 from trailkeeper.microsoft.token_cache import StoreDown, TokenCache, TokenStore, locked
+from trailkeeper.microsoft.token_text import Kept, parsed
 from trailkeeper.ports import Clock
 from trailkeeper.settings import Settings, TenantSettings
 
 _log = structlog.get_logger(__name__)
 
-_MARGIN_SECONDS = 300.0
 # The same certificate may do better a second time: its upload was still spreading, or the
 # assertion's times were off. For the other codes only another certificate is worth a request.
 _WORTH_REPEATING = frozenset({700024, 700027, 7000274})
-
-Entries = dict[str, dict[str, Any]]
-"""msal's AccessToken entries by their key: the form it serialises"""
 
 
 class Tokens:
@@ -72,12 +69,16 @@ class Tokens:
         """
         scope = _scope(audience)
         handed = self._handed.pop((tenant.name, scope), None)
-        self._cache.using(lambda store: self._forget(store, tenant, scope, handed))
+        owner = self._owner(tenant)
+        self._cache.using(
+            lambda store: self._change(store, owner, lambda kept: kept.without(scope, handed))
+        )
         _log.info("token_dropped", tenant=tenant.name, audience=audience)
 
     def drop_all(self, tenant: TenantSettings) -> None:
         """Forget every token of the tenant: after any grant changed (roles live in the token)."""
-        self._cache.using(lambda store: self._forget(store, tenant, None, None))
+        owner = self._owner(tenant)
+        self._cache.using(lambda store: self._change(store, owner, lambda _: Kept()))
         _log.info("tokens_dropped", tenant=tenant.name)
 
     def working_certificate(self, tenant: TenantSettings) -> Slot | None:
@@ -88,57 +89,48 @@ class Tokens:
         return "Tokens(…)"
 
     def _from(self, store: TokenStore, tenant: TenantSettings, scope: str) -> str:
-        owner = self._owner(tenant)
+        owner, began = self._owner(tenant), self._clock.now().timestamp()
 
         def cached() -> str:
-            return self._fresh(_entries(store.read(owner)[0]), tenant, scope)
+            kept = parsed(store.read(owner)[0])
+            if refusal := kept.refusal(scope, since=began):
+                raise refusal  # somebody has asked while we waited: the answer holds for us too
+            return kept.fresh(scope, self._clock.now().timestamp())
 
         while not (token := cached()):
             with locked(store, owner, self._clock.sleep, lambda: bool(cached())) as ours:
-                if not ours or (token := cached()):
-                    continue
-                entry = self._log_in(tenant, scope)
-                self._keep(store, owner, entry)
-                return str(entry["secret"])
+                if ours and not (token := cached()):
+                    return self._renewed(store, tenant, scope)
         return token
 
-    def _fresh(self, entries: Entries, tenant: TenantSettings, scope: str) -> str:
-        """The token that is still good for long enough, else empty."""
-        now = self._clock.now().timestamp()
-        for entry in entries.values():
-            if _is_for(entry, str(tenant.client_id), scope) and _good_until(entry) > now:
-                return str(entry["secret"])
-        return ""
-
-    def _keep(self, store: TokenStore, owner: str, entry: dict[str, Any]) -> None:
-        now = self._clock.now().timestamp()
-        for _ in range(5):  # somebody wrote between our read and write: read again
-            try:
-                text, stamp = store.read(owner)
-                entries = _with(_entries(text), entry, now)
-                seconds = max(float(each["expires_on"]) for each in entries.values()) - now
-                if store.swap(owner, stamp, _text(entries), max(seconds, 1.0)):
-                    return
-            except StoreDown as error:  # the token itself is good: only others will not see it
-                _log.warning("token_not_shared", owner=owner, reason=error.summary)
-                return
-
-    def _forget(
-        self, store: TokenStore, tenant: TenantSettings, scope: str | None, handed: str | None
-    ) -> None:
+    def _renewed(self, store: TokenStore, tenant: TenantSettings, scope: str) -> str:
+        """Log in and keep the outcome, good or bad, for those who wait. Under the lock."""
         owner = self._owner(tenant)
-        for _ in range(5):
+        try:
+            entry = self._log_in(tenant, scope)
+        except TrailkeeperError as error:
+            refusal, now = error, self._clock.now().timestamp()
+            self._keep(store, owner, lambda kept: kept.with_refusal(scope, refusal, now))
+            raise
+        self._keep(store, owner, lambda kept: kept.with_entry(entry))
+        return str(entry["secret"])
+
+    def _keep(self, store: TokenStore, owner: str, change: Callable[[Kept], Kept]) -> None:
+        """Write what `change` makes of the newest text; a store that is down is only logged."""
+        try:
+            self._change(store, owner, change)
+        except StoreDown as error:  # the outcome itself is good: only others will not see it
+            _log.warning("token_not_shared", owner=owner, reason=error.summary)
+
+    def _change(self, store: TokenStore, owner: str, change: Callable[[Kept], Kept]) -> None:
+        for _ in range(5):  # somebody wrote between our read and write: read again
             text, stamp = store.read(owner)
-            entries = _entries(text)
-            kept = {
-                key: entry
-                for key, entry in entries.items()
-                if scope is not None and not _is_dropped(entry, scope, handed)
-            }
-            if len(kept) == len(entries) or store.swap(
-                owner, stamp, _text(kept) if kept else "", _MARGIN_SECONDS * 12
-            ):
+            now = self._clock.now().timestamp()
+            before = parsed(text)
+            after = change(before).alive(now)
+            if after == before or store.swap(owner, stamp, after.text(), after.seconds(now)):
                 return
+        _log.warning("token_not_shared", owner=owner, reason="others kept writing")
 
     def _log_in(self, tenant: TenantSettings, scope: str) -> dict[str, Any]:
         """With the certificate that worked last, then with the other one; the first refusal counts.
@@ -232,45 +224,3 @@ def claims(token: str) -> Mapping[str, object]:
 
 def _scope(audience: str) -> str:
     return f"{audience.rstrip('/')}/.default"
-
-
-def _entries(text: str) -> Entries:
-    """The readable entries of msal's serialised cache; a stranger's content counts as empty."""
-    try:
-        found = json.loads(text).get("AccessToken", {}) if text else {}
-        return {key: entry for key, entry in found.items() if _is_whole(entry)}
-    except (ValueError, AttributeError):
-        return {}
-
-
-def _is_whole(entry: object) -> bool:
-    names = ("secret", "client_id", "target", "cached_at", "expires_on")
-    return isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in names)
-
-
-def _with(entries: Entries, entry: dict[str, Any], now: float) -> Entries:
-    """The entries still alive, and `entry` in the place of an older one for the same scope."""
-    kept = {
-        key: old
-        for key, old in entries.items()
-        if float(old["expires_on"]) > now and old["target"] != entry["target"]
-    }
-    return {**kept, f"{entry['client_id']}-{entry['target']}": entry}
-
-
-def _text(entries: Entries) -> str:
-    return json.dumps({"AccessToken": entries})
-
-
-def _is_for(entry: dict[str, Any], client_id: str, scope: str) -> bool:
-    return bool(entry["client_id"] == client_id and entry["target"] == scope)
-
-
-def _is_dropped(entry: dict[str, Any], scope: str, handed: str | None) -> bool:
-    return entry["target"] == scope and handed in (None, entry["secret"])
-
-
-def _good_until(entry: dict[str, Any]) -> float:
-    """Expiry less five minutes, or less half the token's life if that is shorter."""
-    begins, ends = float(entry["cached_at"]), float(entry["expires_on"])
-    return ends - min(_MARGIN_SECONDS, (ends - begins) / 2)
