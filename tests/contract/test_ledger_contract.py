@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import partial
-from itertools import pairwise
 
 import pytest
 
@@ -27,7 +25,7 @@ from tests.contract.ledger_words import (
     window,
 )
 from trailkeeper.errors import Bug, LeaseLost
-from trailkeeper.model.planning import Cadence, Frontier, plan_stream
+from trailkeeper.model.planning import Frontier
 from trailkeeper.model.segment import (
     Landed,
     Lease,
@@ -107,15 +105,17 @@ class TestPlanning:
         assert ledger.streams("contoso") == [CONTOSO]
 
     def test_the_planner_sees_the_frontier(self, ledger: Ledger) -> None:
-        """Planning a real stream at every hour leaves no hole and plans nothing twice."""
-        for hour in range(30):
-            planner = partial(plan_stream, CONTOSO, at(-48), Cadence(), at(hour))
-            ledger.plan(CONTOSO, planner, at(hour))
-        again = ledger.plan(CONTOSO, planner, at(29))
-        planned = [s for s in ledger.due(at(30), MANY, MANY) if s.purpose is not Purpose.REREAD]
-        ordered = sorted(s.window for s in planned)
-        assert again == 0
-        assert all(a.end == b.start for a, b in pairwise(ordered))
+        """A planner that goes on from the frontier leaves no hole and plans nothing twice."""
+
+        def onwards(frontier: Frontier | None, now: int) -> Iterator[NewSegment]:
+            start = frontier.fresh_until if frontier else T0
+            if start < at(now):
+                yield NewSegment(CONTOSO, Window(start, at(now)), Purpose.INCREMENTAL)
+
+        for hour in (1, 2, 2, 5, 6, 6):
+            ledger.plan(CONTOSO, lambda frontier, hour=hour: onwards(frontier, hour), at(hour))  # type: ignore[misc]  # bound early
+        windows = sorted(segment.window for segment in ledger.due(at(6), MANY, MANY))
+        assert windows == [window(0, 1), window(1, 2), window(2, 5), window(5, 6)]
 
     def test_a_finished_request_can_be_made_again(self, ledger: Ledger) -> None:
         """COLLECT and RETRY are unique among unfinished segments only; others for ever."""

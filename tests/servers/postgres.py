@@ -37,7 +37,7 @@ class Postgres:
         """Create a database and return its name."""
         name = f"t{next(_numbers)}"
         with self._connect() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")  # type: ignore[call-overload]  # our own names
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def stop(self) -> None:

@@ -69,7 +69,7 @@ class Merging(OverEngine):
         query = (
             select(*LANDED_COLUMNS)
             .where(
-                segments.c.file_kept,
+                text("segments.file_kept"),  # bare, as the partial index spells it
                 schema.in_state(SegmentState.MERGED),
                 segments.c.finished_at < before,
             )
