@@ -31,6 +31,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--to", dest="end", default="", help="default now")
     add("--keep-times", action="store_true", help="do not shift the times of --records")
     add("--arrival", default="instant", help="instant, typical or seconds of delay")
+    add("--keep-rows", type=int, default=50_000,
+        help="rendered rows kept in memory a tenant, some 2 kB each; for benchmarks: all")
     add("--port-base", type=int, default=0,
         help="login, exchange, management, graph, control, vault, elsewhere, smtp from here on")
     add("--smtp-port", type=int, default=0)
@@ -44,10 +46,12 @@ def options_of(given: argparse.Namespace) -> Options:
     rate = (0.0 if given.records else 2000.0) if given.rate is None else given.rate
     user, colon, password = given.smtp_login.partition(":")
     return Options(
-        given.dir, [name for name in given.tenants.split(",") if name], given.seed, rate,
-        given.rhythm, given.records, given.start, given.end, given.keep_times, given.arrival,
-        given.port_base, given.smtp_port, given.smtp_security,
-        (user, password) if colon else None, given.switches,
+        folder=given.dir, tenants=[name for name in given.tenants.split(",") if name],
+        seed=given.seed, rate=rate, rhythm=given.rhythm, records=given.records,
+        start=given.start, end=given.end, keep_times=given.keep_times,
+        keep_rows=given.keep_rows, arrival=given.arrival, port_base=given.port_base,
+        smtp_port=given.smtp_port, smtp_security=given.smtp_security,
+        smtp_login=(user, password) if colon else None, switches=given.switches,
     )
 
 

@@ -43,6 +43,7 @@ class Options:
     start: str = ""  # of the period; default: the first of last month
     end: str = ""  # default: now
     keep_times: bool = False
+    keep_rows: int = 50_000  # rendered rows kept in memory a tenant, some 2 kB each
     arrival: str = "instant"  # instant | typical | seconds
     port_base: int = 0  # 0 = free ports
     smtp_port: int = 0
@@ -82,6 +83,7 @@ def _fill(box: Box, options: Options) -> None:
     paths = _paths_by_tenant(options)
     for name, tenant in box.directory.tenants.items():
         tenant.settle(float("inf"))
+        tenant.store.keep_rows = options.keep_rows
         if options.rate:
             additions.generate(tenant, f"{options.seed}/{name}", start, end, options.rate,
                                options.rhythm, options.arrival)

@@ -61,6 +61,9 @@ class Control:
         made: dict[str, Any] = self._json("POST", "/tenants", {"name": name, **wish})
         return made
 
+    def remove_tenant(self, name: str) -> None:
+        self._json("DELETE", f"/tenants/{name}")
+
     def alter(self, name: str, **switches: Any) -> dict[str, Any]:
         """Set switches, e.g. `alter("contoso", consented=False)`."""
         altered: dict[str, Any] = self._json("PATCH", f"/tenants/{name}", switches)
@@ -140,8 +143,9 @@ class Control:
         found: dict[str, Any] = self._json("GET", "/counters")
         return found
 
-    def clear_counters(self) -> None:
-        self._json("DELETE", "/counters")
+    def clear_counters(self, served: bool = False) -> None:
+        """Forget the requests counted so far; `served` forgets what was served, too."""
+        self._json("DELETE", "/counters?served=1" if served else "/counters")
 
     def report(self, ids: int = 100) -> dict[str, Any]:
         found: dict[str, Any] = self._json("GET", f"/report?ids={ids}")

@@ -49,6 +49,7 @@ def routes(app: web.Application) -> None:
     router.add_get("/tenants", list_tenants)
     router.add_post("/tenants", create_tenant)
     router.add_patch("/tenants/{name}", alter_tenant)
+    router.add_delete("/tenants/{name}", remove_tenant)
     router.add_post("/tenants/{name}/certificates", register_certificate)
     router.add_delete("/tenants/{name}/certificates/{thumbprint}", remove_certificate)
     router.add_post("/tenants/{name}/records", add_records)
@@ -98,6 +99,12 @@ async def alter_tenant(request: web.Request) -> web.Response:
     box, tenant = box_of(request), _tenant(request)
     tenant.alter(await request.json(), box.clock.identity_now())
     return web.json_response(box.directory.description(tenant))
+
+
+async def remove_tenant(request: web.Request) -> web.Response:
+    """Its directory is gone: logins say 90002 from now on."""
+    box_of(request).directory.remove(_tenant(request))
+    return web.json_response({})
 
 
 async def register_certificate(request: web.Request) -> web.Response:
@@ -247,9 +254,14 @@ async def counters(request: web.Request) -> web.Response:
 
 
 async def clear_counters(request: web.Request) -> web.Response:
-    """Forget the requests, also those that the other host saw; what was served stays."""
-    box_of(request).counters.clear()
-    box_of(request).seen_elsewhere.clear()
+    """Forget the requests, also those that the other host saw; with ?served=1 the served rows."""
+    box = box_of(request)
+    box.counters.clear()
+    box.seen_elsewhere.clear()
+    if "served" in request.query:
+        for tenant in box.directory.tenants.values():
+            tenant.store.forget_served()
+            tenant.busiest = 0
     return web.json_response({})
 
 

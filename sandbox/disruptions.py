@@ -75,6 +75,7 @@ def _mislabelled(params: Mapping[str, Any]) -> web.Response:
                         content_type="application/json", headers={"Content-Encoding": "gzip"})
 
 
+_SLICE = 256 * 1024
 _CUTS = ("reset", "reset_mid_body", "cut_body")
 
 
@@ -92,8 +93,24 @@ async def deliver(
         if params is not None and isinstance(response.body, bytes):
             share = 0.0 if name == "reset" else float(params.get("share", 0.5))
             await _cut(request, response, response.body, share, name)
-            break
+            return response
+    if isinstance(response.body, bytes) and len(response.body) > _SLICE:
+        return await _sliced(request, response, response.body)
     return response
+
+
+async def _sliced(
+    request: web.Request, response: web.Response, body: bytes
+) -> web.StreamResponse:
+    """Large bodies in slices: asyncio's TLS copies what is left of a buffer at every record."""
+    headers = {**response.headers, "Content-Length": str(len(body))}
+    sent = web.StreamResponse(status=response.status, headers=headers)
+    await sent.prepare(request)
+    view = memoryview(body)
+    for start in range(0, len(body), _SLICE):
+        await sent.write(view[start : start + _SLICE])
+    await sent.write_eof()
+    return sent
 
 
 async def _cut(

@@ -73,6 +73,8 @@ class EventStore:
     """A tenant's records; times and arrivals are microseconds since 1970."""
 
     def __init__(self) -> None:
+        self.keep_rows = 0  # so many rendered rows are kept, for pages that are asked for again
+        self._rendered: dict[int, bytes] = {}
         self._sources: list[Source] = []
         self._source_of = array("H")
         self._number_in = array("I")
@@ -142,7 +144,13 @@ class EventStore:
         return self._ids
 
     def body(self, i: int) -> bytes:
-        return self._sources[self._source_of[i]].body(self._number_in[i], self.times[i])
+        found = self._rendered.get(i)
+        if found is None:
+            source = self._sources[self._source_of[i]]
+            found = source.body(self._number_in[i], self.times[i])
+            if len(self._rendered) < self.keep_rows:
+                self._rendered[i] = found
+        return found
 
     def record_type(self, i: int) -> int | None:
         return self._sources[self._source_of[i]].record_type(self._number_in[i])
@@ -167,6 +175,9 @@ class EventStore:
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
+
+    def forget_served(self) -> None:
+        self.served = array("I", bytes(self.served.itemsize * len(self.served)))
 
     def count_served(self, numbers: Iterable[int]) -> None:
         served = self.served

@@ -156,6 +156,11 @@ class Directory:
             self._by_segment[segment.lower()] = tenant
         return tenant
 
+    def remove(self, tenant: Tenant) -> None:
+        """The tenant no longer exists; its app registration stays."""
+        del self.tenants[tenant.name]
+        self._by_segment = {k: t for k, t in self._by_segment.items() if t is not tenant}
+
     def find(self, segment: str) -> Tenant | None:
         """By GUID, initial or vanity domain, as the first path segment names it."""
         return self._by_segment.get(segment.lower())

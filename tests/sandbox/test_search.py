@@ -245,3 +245,5 @@ def test_report_counts_what_was_served(small: Caller) -> None:
     counters = small.box.control.counters()
     assert counters["by_tenant"][small.name]["search"] == 2
     assert counters["rows_served"][small.name] == 55
+    small.box.control.clear_counters(served=True)
+    assert small.box.control.report()["tenants"][small.name]["never"] == 350

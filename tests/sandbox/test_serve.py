@@ -101,6 +101,13 @@ def test_certificates_come_and_go(caller: Caller) -> None:
         time.sleep(0.1)
 
 
+def test_tenants_can_go(caller: Caller) -> None:
+    """A removed tenant is unknown to the login from then on."""
+    caller.box.control.remove_tenant(caller.name)
+    url = f"{caller.box['login']}/{caller.tenant['tenant_id']}/oauth2/v2.0/token"
+    assert caller.session.post(url, data={}).json()["error_codes"] == [90002]
+
+
 def test_large_logs_load_fast(tmp_path: Path) -> None:
     """Half a million records are there in seconds, and a full page does not take one."""
     begun = time.monotonic()
