@@ -22,7 +22,7 @@ from pathlib import Path
 
 from celery import Celery
 from celery.utils.nodenames import host_format
-from kombu.connection import Connection
+from kombu.exceptions import OperationalError
 
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.settings import Settings, find_folder, load
@@ -56,21 +56,30 @@ def judge(role: Role, settings: Settings, now: datetime) -> Health:
 
     Raises `ConfigurationError` when no Redis is configured or its password cannot be read.
     """
-    options = {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _ANSWER_SECONDS}
-    with Connection(settings.broker_url(), transport_options=options) as redis:
+    queue = _queue(settings)
+    with queue.connection_for_write() as redis:
         try:
             redis.connect()
             if role is Role.BEAT:
                 return _beat(settings.service.data, now)
-            return _worker(host_format(f"{role.value}@%h"), redis)
-        except redis.connection_errors as error:
+            return _worker(host_format(f"{role.value}@%h"), queue)
+        except (OperationalError, *redis.connection_errors) as error:
             why = type(error).__name__  # its text may quote the URL
             return Health(True, f"{role.value}: waits for Redis, which is out of reach ({why})")
 
 
-def _worker(node: str, redis: Connection) -> Health:
-    replies = Celery().control.ping(destination=[node], timeout=_ANSWER_SECONDS, connection=redis)
-    if replies:
+def _queue(settings: Settings) -> Celery:
+    """An app that only asks: the worker's own would load every task."""
+    queue = Celery("trailkeeper-health", broker=settings.broker_url(), set_as_current=False)
+    queue.conf.broker_transport_options = {
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_timeout": _ANSWER_SECONDS,
+    }
+    return queue
+
+
+def _worker(node: str, queue: Celery) -> Health:
+    if queue.control.ping(destination=[node], timeout=_ANSWER_SECONDS):
         return Health(True, f"{node}: answers")
     return Health(False, f"{node}: no answer in {_ANSWER_SECONDS:g} s, though Redis is there")
 
