@@ -186,8 +186,9 @@ class _Run:
                 if not (self._busy or self._worth_waiting(segments)):
                     return self._result(segments)
                 self._wait()
-        finally:
-            self._step.stopping.set()  # for the threads, when an error ends the loop
+        except BaseException:
+            self._step.stopping.set()  # the threads give back what they pull
+            raise
 
     @property
     def _busy(self) -> bool:

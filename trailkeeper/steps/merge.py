@@ -13,7 +13,7 @@ from trailkeeper.ports import Clock, Lake, Landing, Ledger
 
 log = structlog.get_logger()
 
-MERGE_BYTES = 128 << 20
+MERGE_BYTES = 64 << 20
 """raw text folded in one commit: bounds the memory of a merging worker"""
 
 
