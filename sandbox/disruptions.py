@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -108,8 +109,12 @@ async def _sliced(
     await sent.prepare(request)
     view = memoryview(body)
     for start in range(0, len(body), _SLICE):
+        await asyncio.sleep(0)  # lets the loop notice that the client has gone
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError("the client has gone")
         await sent.write(view[start : start + _SLICE])
-    await sent.write_eof()
+    with contextlib.suppress(ConnectionError):  # it may leave once it has everything
+        await sent.write_eof()
     return sent
 
 

@@ -184,9 +184,8 @@ async def _first_part(call: Call, rows: list[bytes], answer: Answer) -> web.Stre
     """The whole answer or, where the tenant splits, what fits before the first nextLink."""
     size = _split_size(call.request, call.tenant) or max(1, len(rows))
     await _take_time(call.tenant, len(rows))
-    _note_served(call, answer.ids[:size])
     link = _put_by(call, rows[size:], answer.ids[size:], size)
-    return await _send(call, rows[:size], answer.warnings, answer.errors, link)
+    return await _serve(call, rows[:size], answer.ids[:size], answer, link)
 
 
 def _put_by(call: Call, rows: list[bytes], ids: list[int], size: int) -> str:
@@ -206,11 +205,25 @@ async def _take_time(tenant: Tenant, count: int) -> None:
         await asyncio.sleep(seconds)
 
 
-def _note_served(call: Call, ids: list[int]) -> None:
-    # Not those of a body that a fault will cut: the client cannot have them.
-    if not disruptions.loses_answer(call.plan):
-        call.tenant.store.count_served(ids)
-        call.box.counters.rows[call.tenant.name] += len(ids)
+async def _serve(
+    call: Call, rows: list[bytes], ids: list[int], said: Answer | None, link: str
+) -> web.StreamResponse:
+    """Send rows and count them as served, unless a fault or the client itself cut the answer."""
+    counts = 0 if disruptions.loses_answer(call.plan) else 1
+    _count_rows(call, ids, counts)
+    try:
+        return await _send(call, rows, said.warnings if said else [], said.errors if said else [],
+                           link)
+    except ConnectionError:
+        _count_rows(call, ids, -counts)
+        call.box.counters.count("client_gone", call.tenant.name)
+        return web.Response(status=499)
+
+
+def _count_rows(call: Call, ids: list[int], by: int) -> None:
+    if by:
+        call.tenant.store.count_served(ids, by)
+        call.box.counters.rows[call.tenant.name] += by * len(ids)
 
 
 def _split_size(request: web.Request, tenant: Tenant) -> int:
@@ -229,9 +242,8 @@ async def _continue(call: Call) -> web.StreamResponse:
     if rest is None:
         return page_expired()
     await _take_time(call.tenant, len(rest.rows[: rest.size]))
-    _note_served(call, rest.ids[: rest.size])
     link = _put_by(call, rest.rows[rest.size :], rest.ids[rest.size :], rest.size)
-    return await _send(call, rest.rows[: rest.size], [], [], link)
+    return await _serve(call, rest.rows[: rest.size], rest.ids[: rest.size], None, link)
 
 
 async def _send(

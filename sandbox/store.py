@@ -179,7 +179,7 @@ class EventStore:
     def forget_served(self) -> None:
         self.served = array("I", bytes(self.served.itemsize * len(self.served)))
 
-    def count_served(self, numbers: Iterable[int]) -> None:
+    def count_served(self, numbers: Iterable[int], by: int = 1) -> None:
         served = self.served
         for i in numbers:
-            served[i] += 1
+            served[i] += by

@@ -186,3 +186,20 @@ def test_warning_that_there_are_more(busy: Caller) -> None:
     answer = busy.search(ResultSize=5000).json()
     assert len(answer["value"]) == 700
     assert "more results available" in answer["@adminapi.warnings"][0]
+
+
+def test_a_client_that_leaves_was_not_served(caller: Caller) -> None:
+    """Rows of an answer that its client did not wait for do not count as served."""
+    caller.box.control.crowd(caller.name, "2026-10-05T00:00:00Z", 5000, seconds=80_000)
+    url = f"{caller.box['exchange']}/adminapi/beta/{caller.tenant['tenant_id']}/InvokeCommand"
+    window = {"StartDate": "2026-10-05", "EndDate": "2026-10-06", "ResultSize": 5000}
+    answer = caller.session.post(
+        url, json={"CmdletInput": {"CmdletName": "Search-UnifiedAuditLog", "Parameters": window}},
+        headers={"Authorization": f"Bearer {caller.token}"}, stream=True)
+    answer.raw.read(1000)
+    answer.raw._connection.sock.close()  # as a killed process leaves it
+    answer.close()
+    deadline = time.monotonic() + 10
+    while caller.box.control.report()["tenants"][caller.name]["never"] < 5000:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
