@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
@@ -151,10 +151,7 @@ def _announce(world: World, asked: _Asked, added: int) -> None:
     """Workers find the work in the ledger at the next tick; nothing has to be sent."""
     from trailkeeper.cli.checks import check_redis
 
-    output.note(
-        f"{added} segments planned for {asked.tenant.name}; the workers take them up within a "
-        "minute."
-    )
+    output.note(f"{asked.tenant.name}: {added} planned; the workers begin within a minute.")
     redis = check_redis(world.settings)
     if redis.passed is not True:
         output.note(f"warning: {redis.detail}. {redis.remedy}")
@@ -196,8 +193,7 @@ def _conclude(world: World, asked: _Asked, came: Collected, as_json: bool) -> in
 
     stated = _coverage(world, asked)
     code = show(stated, as_json)
-    if code is Exit.INCOMPLETE:
-        _raise_hindrance(came, stated)
+    _raise_hindrance(came)
     _say_what_is_left(came)
     return code
 
@@ -213,12 +209,13 @@ def _coverage(world: World, asked: _Asked) -> list[Coverage]:
     ]
 
 
-def _raise_hindrance(came: Collected, stated: Sequence[Coverage]) -> None:
+def _raise_hindrance(came: Collected) -> None:
+    """What kept this collection from its end, though an earlier one may have proven the range."""
     from trailkeeper.errors import NeedsPerson
 
-    lacking = {each.stream.source for each in stated if not each.is_complete}
+    stuck = {segment.stream.source for segment in came.left}
     for parking in came.parked:
-        if parking.source is None or parking.source in lacking:
+        if parking.source in stuck or (parking.source is None and stuck):
             raise NeedsPerson(_whose(parking), parking.remedy, parking.code)
     for error in came.failures:
         raise error
@@ -235,6 +232,6 @@ def _say_what_is_left(came: Collected) -> None:
     if came.left:
         next_at = min(segment.due_at for segment in came.left).replace(microsecond=0)
         output.note(
-            f"{len(came.left)} segments are left to the service, the next due at {iso(next_at)}; "
-            "running collect again asks at once."
+            f"left to the service: {len(came.left)} of the segments, the next due at "
+            f"{iso(next_at)}. To ask at once, run collect again."
         )

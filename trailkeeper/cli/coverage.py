@@ -149,7 +149,7 @@ def between(window: Window) -> str:
 def _short(moment: datetime) -> str:
     from trailkeeper.model.window import iso
 
-    return iso(moment).removesuffix("T00:00:00Z")
+    return iso(moment.replace(microsecond=0)).removesuffix("T00:00:00Z")
 
 
 def _missing(word: str, colour: str, stretch: Stretch) -> Text:

@@ -37,6 +37,8 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         code = command()
         sys.stdout.flush()
+        if code == Exit.INTERRUPTED:  # typer's own word for Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else Exit.DONE
     except TrailkeeperError as error:
         _say(str(error))

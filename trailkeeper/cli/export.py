@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from trailkeeper.ports import Lake
 
 
+_WORTH_SAYING = 10_000_000
+"""bytes; less is written faster than it is read"""
+
+
 class Form(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
@@ -139,7 +143,8 @@ class _Watched:
             self.broken = error
             raise
         self._bytes += len(piece)
-        self._shown(0, 0, f"{self._bytes / 1e6:,.0f} MB")
+        if self._bytes >= _WORTH_SAYING:
+            self._shown(0, 0, f"{self._bytes / 1e6:,.0f} MB")
         return written
 
     def flush(self) -> None:

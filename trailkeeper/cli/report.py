@@ -109,7 +109,8 @@ def _render(
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(path) for path in folder.iterdir() if path.is_file())
+    """What lies there; nothing when somebody cleared an old report away."""
+    return sorted(str(path) for path in folder.glob("*") if path.is_file())
 
 
 def _listed(files: object) -> list[str]:
@@ -120,7 +121,8 @@ def _send(world: World, tenant: TenantSettings, month: Month, again: bool) -> di
     """Put it into the outbox unless it is there, and deliver what is not delivered yet."""
     from trailkeeper.model.report import ReportState
 
-    output.note(f"rendering and sending {month} of {tenant.name} …")
+    if again or not world.outbox.reported(tenant.name, month):
+        output.note(f"rendering {month} of {tenant.name} …")
     world.report.enqueue(tenant, month, again=again)
     before = world.outbox.newest(tenant.name, month)
     assert before is not None  # noqa: S101 - it has just been put there, or was there before
@@ -132,7 +134,8 @@ def _send(world: World, tenant: TenantSettings, month: Month, again: bool) -> di
     _raise_unsent(world, after)
     if after.state is ReportState.SENT and before.state is not ReportState.SENT:
         output.note(f"sent to {', '.join(after.recipients)}.")
-    return {"files": [], "state": after.state.value, "recipients": list(after.recipients)}
+    files = _files(Path(after.folder))
+    return {"files": files, "state": after.state.value, "recipients": list(after.recipients)}
 
 
 def _tell_finished(month: Month, tenant: str, queued: Queued) -> None:

@@ -127,7 +127,8 @@ def _state(standing_still: Sequence[dict[str, Any]]) -> str:
         return "active"
     first = standing_still[0]
     where = f" ({first['source']})" if first["source"] else ""
-    return f"{first['kind']}{where}: {first['summary']}. {first['remedy']}"
+    since = f"{first['kind']}{where} since {first['since'][:16]}Z"
+    return f"{since}: {first['summary']}. {first['remedy']}"
 
 
 @app.command()
@@ -228,7 +229,7 @@ def pause(name: NameArgument, config: ConfigOption = None, verbose: VerboseOptio
         tenant = world.settings.tenant(name).name
         remedy = f"Run `trailkeeper tenants resume {tenant}` to go on."
         now = world.clock.now()
-        world.ledger.park(Parking(tenant, None, now, PAUSED, "paused by an operator", remedy, None))
+        world.ledger.park(Parking(tenant, None, now, PAUSED, "an operator paused it", remedy, None))
     output.note(f"{name} is paused; what is being pulled at this moment is still finished.")
 
 

@@ -168,6 +168,8 @@ class Queued:
     outbox_id: int
     state: ReportState
     recipients: tuple[str, ...]
+    folder: str
+    """where it was rendered"""
     finished_at: datetime | None
     """when it was sent or refused"""
     error: str = ""

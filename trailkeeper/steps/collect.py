@@ -183,6 +183,7 @@ class _Run:
                 if not self._step.stopping.is_set():
                     self._start_pulls(segments)
                 self._start_merge(segments)
+                self._tell(segments)
                 if not (self._busy or self._worth_waiting(segments)):
                     return self._result(segments)
                 self._wait()
@@ -215,6 +216,8 @@ class _Run:
         standing = frozenset((segment.id, segment.state) for segment in segments)
         if standing != self._standing:
             self._standing, self._moved_at = standing, self._clock.now()
+
+    def _tell(self, segments: Sequence[Segment]) -> None:
         states = [segment.state for segment in segments]
         self._on_progress(
             CollectProgress(

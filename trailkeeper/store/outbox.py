@@ -80,8 +80,14 @@ class SqlOutbox(OverEngine):
             row = connection.execute(query).first()
         if row is None:
             return None
-        recipients = tuple(json.loads(row.recipients))
-        return Queued(row.id, ReportState(row.state), recipients, row.finished_at, row.error or "")
+        return Queued(
+            row.id,
+            ReportState(row.state),
+            tuple(json.loads(row.recipients)),
+            msgspec.json.decode(row.rendered, type=Rendered).folder,
+            row.finished_at,
+            row.error or "",
+        )
 
     def due(self, now: datetime, limit: int) -> list[int]:
         query = (
