@@ -187,6 +187,8 @@ class Serving:
         self.report: dict[str, Any] = {}
 
     async def __aenter__(self) -> Serving:
+        # A file left by a killed run would announce sites that no longer listen.
+        Path(self._options.folder, "sandbox.json").unlink(missing_ok=True)
         self._box = build(self._options)
         self._mailbox = mailbox.Mailbox(self._options.folder / "mailbox", self._box.book)
         try:

@@ -84,7 +84,8 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     limit = tenant.switches.concurrency_limit
     if limit and tenant.running >= limit:
         box.counters.count("throttled_by_concurrency", tenant.name)
-        return disruptions.throttled({"form": "text"})
+        return disruptions.throttled(
+            {"form": "text", "status": tenant.switches.concurrency_status})
     return await _counted(request, box, tenant, name, kind, parameters)
 
 

@@ -68,6 +68,7 @@ class Switches:
     seconds_per_call: float = 0.0
     seconds_per_row: float = 0.0
     concurrency_limit: int = 0  # simultaneous cmdlets; 0 = none
+    concurrency_status: int = 429  # of the refusal beyond it; perhaps not 429 in reality
     propagation_seconds: float = 0.0  # until a changed consent, role or certificate takes effect
 
 
