@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trailkeeper.cli.output import counted
 from trailkeeper.errors import TrailkeeperError
 
 if TYPE_CHECKING:
@@ -63,9 +64,8 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
 
 
 def _configuration(settings: Settings) -> Check:
-    count = len(settings.tenants)
-    detail = f"{settings.folder}, {count} tenant{'' if count == 1 else 's'}"
-    if not count:
+    detail = f"{settings.folder}, {counted(len(settings.tenants), 'tenant')}"
+    if not settings.tenants:
         remedy = f"Write {settings.folder}/tenants/NAME.toml for the first one."
         return Check("configuration", None, detail, remedy)
     return Check("configuration", True, detail)
@@ -131,11 +131,11 @@ def _ledger(world: World) -> Check:
     parked = len(world.ledger.parkings())
     detail = f"readable and writable at {iso(now.replace(microsecond=0))}"
     if merges:
-        detail += f", {len(merges)} tenants have segments to merge"
+        detail += f", {counted(len(merges), 'tenant')} with segments to merge"
     if not parked:
         return Check("ledger", True, detail)
     remedy = "Run `trailkeeper tenants list` to see which, and why."
-    return Check("ledger", None, f"{detail}, {parked} sources parked or paused", remedy)
+    return Check("ledger", None, f"{detail}, {counted(parked, 'source')} parked or paused", remedy)
 
 
 def _lake(world: World) -> Check:

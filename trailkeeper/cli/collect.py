@@ -151,7 +151,8 @@ def _announce(world: World, asked: _Asked, added: int) -> None:
     """Workers find the work in the ledger at the next tick; nothing has to be sent."""
     from trailkeeper.cli.checks import check_redis
 
-    output.note(f"{asked.tenant.name}: {added} planned; the workers begin within a minute.")
+    planned = output.counted(added, "segment")
+    output.note(f"{asked.tenant.name}: {planned} planned; the workers begin within a minute.")
     redis = check_redis(world.settings)
     if redis.passed is not True:
         output.note(f"warning: {redis.detail}. {redis.remedy}")
@@ -232,6 +233,6 @@ def _say_what_is_left(came: Collected) -> None:
     if came.left:
         next_at = min(segment.due_at for segment in came.left).replace(microsecond=0)
         output.note(
-            f"left to the service: {len(came.left)} of the segments, the next due at "
+            f"{output.counted(len(came.left), 'segment')} left to the service, the next due at "
             f"{iso(next_at)}. To ask at once, run collect again."
         )

@@ -89,7 +89,7 @@ def export(
         name = world.settings.tenant(tenant).name
         records = _write(world.lake, name, window, form, path)
     where = f" to {path}" if path else ""
-    output.note(f"exported {records:,} records of {tenant}{where}.")
+    output.note(f"exported {output.counted(records, 'record')} of {tenant}{where}.")
 
 
 def _write(lake: Lake, tenant: str, window: Window | None, form: Form, path: Path | None) -> int:

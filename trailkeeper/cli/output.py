@@ -31,6 +31,11 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def counted(number: int, word: str) -> str:
+    """`1 segment`, `2 segments`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def console() -> Console:
     """Standard output with colours where it is a terminal; never wraps a line by itself."""
     from rich.console import Console

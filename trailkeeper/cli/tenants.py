@@ -297,7 +297,7 @@ def _remove(world: World, name: str) -> None:
     ]
     for tenant, file in waiting:
         world.landing.remove(tenant, file)
-    output.note(f"deleted: {len(waiting)} landing files")
+    output.note(f"deleted: {output.counted(len(waiting), 'landing file')}")
     if name in world.settings.tenants:
         world.tokens.drop_all(world.settings.tenants[name])
         output.note("deleted: its tokens in the cache")

@@ -1,0 +1,138 @@
+"""What can be wrong with an installation: each ends in one sentence, a remedy and its exit code."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from sandbox import Sandbox
+from tests.cli.conftest import DAYS, Line, Said
+from tests.configured import certificate, pfx
+from tests.microsoft.identity import make_pair
+
+
+def says(said: Said, code: int, *parts: str) -> None:
+    """One sentence for the operator that holds every part, and this exit code."""
+    assert said.code == code, said.err
+    assert said.last_words.startswith("trailkeeper: "), said.err
+    for part in parts:
+        assert part in said.last_words
+
+
+def test_a_missing_pfx_password(seeded: Line) -> None:
+    """A locked PFX without a configured password says where to name one."""
+    seeded.replace('password = "file:pfx-password"\n', "")
+    says(seeded.collect(), 20, "needs a password", "[certificate]")
+
+
+def test_a_wrong_pfx_password(seeded: Line) -> None:
+    """The wrong password is told from a right one; the password itself is never shown."""
+    (seeded.config.folder / "pfx-password").write_text("not-this-one")
+    said = seeded.collect()
+    says(said, 20, "password", "wrong", f"{seeded.tenant}.pfx")
+    assert "not-this-one" not in said.out + said.err
+
+
+def test_an_absent_password_file(seeded: Line) -> None:
+    """A secret that the configuration names and nobody wrote is a matter of configuration."""
+    (seeded.config.folder / "pfx-password").unlink()
+    says(seeded.collect(), 2, "pfx-password", "Create it")
+
+
+def test_an_expired_certificate(seeded: Line, box: Sandbox) -> None:
+    """An expired certificate is refused before any login, with its date and how to make another."""
+    old = certificate(seeded.tenant, timedelta(days=-90), timedelta(days=-1))
+    box.control.register(seeded.tenant, old.public_bytes(Encoding.DER))
+    (seeded.config.folder / f"{seeded.tenant}.pfx").write_bytes(pfx(old))
+    says(seeded.collect(), 20, "expired on", "certificate create")
+
+
+def test_a_key_that_is_not_registered(seeded: Line) -> None:
+    """A certificate that the app registration does not know: which code, and what to upload."""
+    stranger = make_pair()
+    path = seeded.config.folder / f"{seeded.tenant}.pfx"
+    path.write_bytes(stranger.pfx((seeded.config.folder / "pfx-password").read_text()))
+    says(seeded.collect(), 20, "AADSTS700027", ".cer")
+
+
+def test_an_unknown_tenant(line: Line) -> None:
+    """A name without a file is answered with the names there are."""
+    says(line.run("collect", "--tenant", "nobody", "--from", DAYS[0]), 2, "nobody", line.tenant)
+
+
+def test_a_tenant_that_entra_does_not_know(seeded: Line) -> None:
+    """A tenant id that is nobody's needs a person who corrects it."""
+    text = seeded.file.read_text()
+    known = text.split('tenant_id = "')[1].split('"')[0]
+    seeded.replace(known, "00000000-0000-4000-8000-000000000000")
+    says(seeded.collect(), 20, "tenant_id")
+
+
+def test_a_token_without_the_role(seeded: Line, box: Sandbox) -> None:
+    """A token without its roles claim is told as the missing permission that it is."""
+    box.control.set_fault("token_without_role", seeded.tenant, times=0)
+    says(seeded.collect(), 20, "Exchange.ManageAsApp", "consent")
+
+
+def test_auditing_switched_off(line: Line, box: Sandbox) -> None:
+    """An empty log is not taken for a quiet tenant while auditing is off."""
+    box.control.alter(line.tenant, ingestion=False)
+    says(line.collect(), 20, "auditing is switched off", "UnifiedAuditLogIngestionEnabled")
+
+
+@pytest.mark.parametrize("command", [("coverage",), ("doctor",), ("tenants", "list")])
+def test_an_unknown_key(line: Line, command: tuple[str, ...]) -> None:
+    """A key that does not exist is refused at start, with the one that was meant."""
+    line.replace('domain = "', 'domian = "x"\ndomain = "')
+    says(line.run(*command), 2, f"{line.tenant}.toml", "'domian'", "'domain'")
+
+
+def test_no_configuration_at_all(line: Line) -> None:
+    """Without a folder the command says where it looked and what to do."""
+    line.environment["TRAILKEEPER_CONFIG"] = "/nowhere"
+    says(line.run("coverage"), 2, "/nowhere", "--config")
+
+
+def test_a_month_in_the_future(line: Line) -> None:
+    """A month that has not begun cannot be reported."""
+    words = ("report", "--tenant", line.tenant, "--month")
+    says(line.run(*words, "2200-01"), 2, "2200-01 has not begun yet")
+    says(line.run(*words, "2026-13"), 2, "YYYY-MM")
+    says(line.run(*words, "october"), 2, "YYYY-MM")
+
+
+def test_a_data_folder_that_cannot_be_written(seeded: Line) -> None:
+    """A file where the data folder should be (root may write anywhere, so permissions prove
+    nothing): every command that needs it names the path and the remedy."""
+    seeded.config.data.write_text("in the way")
+    says(seeded.collect(), 1, str(seeded.config.data))
+    doctor = seeded.run("doctor")
+    assert doctor.code == 1
+    for part in ("ledger", "lake", "landing"):
+        assert f"✗ {part}" in doctor.out
+
+
+def test_redis_gone(line: Line) -> None:
+    """doctor fails with the address and without the password; --enqueue plans all the same."""
+    main = line.config.folder / "trailkeeper.toml"
+    line.replace("[service]\n", '[service]\nredis = "redis://:hush@127.0.0.1:1/0"\n', main)
+    doctor = line.run("doctor")
+    assert doctor.code == 1
+    assert "✗ redis: Redis cannot be used at 127.0.0.1:1/0" in doctor.out
+    enqueued = line.collect("--enqueue")
+    assert enqueued.code == 0
+    says_warning = enqueued.last_words
+    assert "warning: Redis cannot be used" in says_warning
+    assert "waits in the ledger" in says_warning
+    assert "hush" not in doctor.out + doctor.err + enqueued.err
+
+
+def test_microsoft_out_of_reach(line: Line, box: Sandbox) -> None:
+    """A login host that nobody answers on: the check says so instead of blaming the tenant."""
+    main = line.config.folder / "trailkeeper.toml"
+    line.replace(box["login"], "https://127.0.0.1:1", main)
+    said = line.run("tenants", "check")
+    assert said.code == 1
+    assert "? login: could not be asked" in said.out

@@ -1,0 +1,50 @@
+"""`trailkeeper doctor`: one line a part, and the exit code of the worst."""
+
+from __future__ import annotations
+
+from sandbox import Sandbox
+from tests.cli.conftest import Line
+from tests.servers.redis import redis_server
+
+
+def statuses(line: Line) -> tuple[int, dict[str, str]]:
+    """The exit code, and each check's status by its name."""
+    said = line.run("doctor", "--json")
+    return said.code, {row["check"]: row["status"] for row in said.objects}
+
+
+def test_a_healthy_installation(line: Line) -> None:
+    """Everything is looked at; with a Redis of one's own nothing is left to say."""
+    main = line.config.folder / "trailkeeper.toml"
+    with redis_server() as redis:
+        line.replace("[service]\n", f'[service]\nredis = "{redis.url}"\n', main)
+        code, found = statuses(line)
+    assert code == 0
+    assert set(found) == {
+        "configuration",
+        "redis",
+        "ledger",
+        "lake",
+        "landing",
+        "mail",
+        "clock (lab)",
+        f"certificate ({line.tenant})",
+    }
+    assert set(found.values()) == {"ok"}
+
+
+def test_only_certificates_fail(line: Line) -> None:
+    """A certificate is a person's business: exit code 20."""
+    (line.config.folder / "pfx-password").write_text("wrong")
+    code, found = statuses(line)
+    assert code == 20
+    assert found[f"certificate ({line.tenant})"] == "failed"
+
+
+def test_mail_fails(line: Line, box: Sandbox) -> None:
+    """A mail server that does not answer is found before the first report is due."""
+    main = line.config.folder / "trailkeeper.toml"
+    line.replace(f"port = {box['smtp_port']}", "port = 1", main)
+    code, found = statuses(line)
+    assert code == 1
+    assert found["mail"] == "failed"
