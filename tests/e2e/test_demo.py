@@ -45,7 +45,7 @@ def _assert_whole(mail: EmailMessage) -> None:
     html, text = mail.get_body(("html",)), mail.get_body(("plain",))
     assert html is not None
     assert text is not None
-    assert "100" in text.get_content()
+    assert "Complete: every record" in text.get_content()
     assert "<html" in html.get_content()
     images = [part for part in mail.walk() if part.get_content_type() == "image/png"]
     assert images
