@@ -22,3 +22,5 @@ make() {
 make redis_password openssl rand -hex 32
 make ledger_password openssl rand -hex 32
 make token_key openssl rand -base64 32
+# Opens nothing until the first change of the key, when the old key takes its place.
+make token_key_previous openssl rand -base64 32
