@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from beat.ticks import TICKS
-from trailkeeper.errors import ConfigurationError
+from trailkeeper.errors import TrailkeeperError
 from trailkeeper.settings import Settings, find_folder, load
 
 
@@ -14,7 +14,8 @@ def _settings() -> Settings:
     try:
         settings = load(find_folder())
         settings.broker_url()
-    except ConfigurationError as error:
+        settings.make_data_folder()  # beat keeps its schedule there, and may be first
+    except TrailkeeperError as error:
         print(f"trailkeeper: {error}", file=sys.stderr)  # noqa: T201 - the door's own words
         raise SystemExit(2) from None
     return settings

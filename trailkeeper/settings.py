@@ -29,7 +29,7 @@ from pydantic import (
     model_validator,
 )
 
-from trailkeeper.errors import ConfigurationError
+from trailkeeper.errors import ConfigurationError, Unavailable
 from trailkeeper.model.planning import Cadence
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import parse_instant
@@ -74,6 +74,12 @@ def _instant(value: object) -> object:
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     return parse_instant(str(value))
+
+
+def _at_least_3_seconds(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=3):
+        raise ValueError("must be at least 3s: it is renewed three times before it ends")
+    return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -163,8 +169,9 @@ class ServiceSettings(_Section):
     searches_per_tenant: Annotated[int, Field(ge=1, le=10)] = 3
     """most Exchange searches at a time in one tenant. Begins at two, rises to this while answers
     are clean, halves when the service throttles or mixes them; 1 is the slowest and the safest."""
-    lease: Duration = timedelta(minutes=15)
-    """how long a dead worker's segment waits for the next one; must outlive one HTTP answer"""
+    lease: Annotated[Duration, AfterValidator(_at_least_3_seconds)] = timedelta(minutes=2)
+    """how long a dead worker's segment waits for the next one. A living worker renews it; shorter
+    is taken over sooner, and a machine that stands still for longer pulls the segment twice."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -331,6 +338,18 @@ class Settings(_Section):
                 "Workers and beat meet in Redis: name one, or run `trailkeeper up`, which has it.",
             )
         return self.redis_url
+
+    def make_data_folder(self) -> Path:
+        """`service.data`, made if absent. Raises `Unavailable` when it cannot be."""
+        folder = self.service.data
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"the data folder {folder} cannot be made: {_why(error)}",
+                "Make it writable for this user, or set service.data to a folder that is.",
+            ) from None
+        return folder
 
     @property
     def ledger_url(self) -> str:

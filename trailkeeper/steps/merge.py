@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from trailkeeper.errors import LeaseLost
 from trailkeeper.model.segment import Merge, MergeCounts
 from trailkeeper.ports import Clock, Lake, Landing, Ledger
+from trailkeeper.steps.heartbeat import Heartbeat
 
 log = structlog.get_logger()
 
@@ -51,7 +53,9 @@ class MergeStep:
             for entry in merge.entries
             if entry.landed.file is not None
         ]
-        counts = self.lake.merge(merge, files)
+        renew = partial(self.ledger.renew_merge, merge)
+        with Heartbeat(renew, self.clock, self.lease_length):
+            counts = self.lake.merge(merge, files)
         self.ledger.close_merge(merge, counts, self.clock.now())
         summed = sum(counts.values(), MergeCounts())
         log.info(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 import structlog
 
@@ -18,10 +19,11 @@ from trailkeeper.errors import (
     Transient,
 )
 from trailkeeper.model.pace import Pace
-from trailkeeper.model.segment import Finding, Landed, Lease, Leased, NewSegment, Purpose, Verdict
+from trailkeeper.model.segment import Finding, Landed, Leased, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import subtract
 from trailkeeper.ports import AuditSource, Clock, Landing, Ledger, Parking, Pulled
+from trailkeeper.steps.heartbeat import Heartbeat
 
 log = structlog.get_logger()
 
@@ -104,22 +106,36 @@ class PullStep:
     def _pull(self, leased: Leased) -> Outcome:
         segment = leased.segment
         source = self.sources[segment.stream.source]
-        renewal = _Renewal(self.ledger, self.clock, leased.lease, self.lease_length, self.stopping)
-        with self.landing.open(leased.lease, segment.stream.tenant) as writer:
-            pulled = source.pull(segment.stream.tenant, segment.window, writer, renewal)
+        renew = partial(self.ledger.renew, leased.lease)
+        with (
+            Heartbeat(renew, self.clock, self.lease_length) as heart,
+            self.landing.open(leased.lease, segment.stream.tenant) as writer,
+        ):
+            still_ours = partial(self._still_ours, heart)
+            pulled = source.pull(segment.stream.tenant, segment.window, writer, still_ours)
             if not pulled.findings and not writer.received and pulled.interrupted:
                 raise pulled.interrupted
-            file = writer.seal()
-            received, size = writer.received, writer.size
-        landed = Landed(file, received, size, pulled.requests, pulled.foreign)
+            landed = Landed(
+                writer.seal(), writer.received, writer.size, pulled.requests, pulled.foreign
+            )
+            self._mark(leased, landed, pulled)
+        _log_landed(landed, pulled)
+        _log_landed(landed, pulled)
+        return Outcome.LANDED
+
+    def _still_ours(self, heart: Heartbeat) -> None:
+        """Called between requests: ends the pull when we have to stop, or lost the segment."""
+        if self.stopping():
+            raise StoppedError
+        heart.check()
+
+    def _mark(self, leased: Leased, landed: Landed, pulled: Pulled) -> None:
         now = self.clock.now()
         self._pace(leased, troubled=pulled.foreign > 0 or pulled.interrupted is not None)
         self._interrupted(leased, pulled.interrupted)
         self.ledger.land(
-            renewal.lease, landed, pulled.findings, follow_ups(leased, pulled, now), now
+            leased.lease, landed, pulled.findings, follow_ups(leased, pulled, now), now
         )
-        _log_landed(landed, pulled)
-        return Outcome.LANDED
 
     def _interrupted(self, leased: Leased, error: TrailkeeperError | None) -> None:
         """What an error means for the tenant, when part of the window was proven before it."""
@@ -195,29 +211,6 @@ class PullStep:
             )
         )
         log.error("tenant_parked", reason=error.summary, remedy=error.remedy, code=error.code)
-
-
-@dataclass
-class _Renewal:
-    """Called between requests: keeps the lease when a third of it has passed, unless we stop."""
-
-    ledger: Ledger
-    clock: Clock
-    lease: Lease
-    length: timedelta
-    stopping: Callable[[], bool]
-    _renewed_at: datetime = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._renewed_at = self.clock.now()
-
-    def __call__(self) -> None:
-        if self.stopping():
-            raise StoppedError
-        now = self.clock.now()
-        if now - self._renewed_at > self.length / 3:
-            self.lease = self.ledger.renew(self.lease, now + self.length)
-            self._renewed_at = now
 
 
 def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
