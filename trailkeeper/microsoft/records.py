@@ -149,7 +149,7 @@ class RecordReader:
         read = self._times.micros
         created = [read(time) for time in creation_times]
         if None not in created:
-            return created, [PlacedBy.CREATION_TIME] * len(created)  # type: ignore[return-value]
+            return created, [PlacedBy.CREATION_TIME] * len(created)  # type: ignore[return-value]  # no None
         placed = [
             (own, PlacedBy.CREATION_TIME) if own is not None else self._place_of(date)
             for own, date in zip(created, dates, strict=True)
