@@ -16,7 +16,12 @@ from sandbox.tenants import Tenant
 
 
 def generate(
-    tenant: Tenant, seed: str, start: int, end: int, rate: float, shape: str = "office",
+    tenant: Tenant,
+    seed: str,
+    start: int,
+    end: int,
+    rate: float,
+    shape: str = "office",
     arrival: str = "instant",
 ) -> int:
     """Records of [start, end) at `rate` a weekday; how many."""
@@ -25,7 +30,12 @@ def generate(
 
 
 def crowd(
-    tenant: Tenant, seed: str, start: int, seconds: int, count: int, operation: str = "",
+    tenant: Tenant,
+    seed: str,
+    start: int,
+    seconds: int,
+    count: int,
+    operation: str = "",
     arrival: str = "instant",
 ) -> int:
     """D8: `count` records within `seconds`, all of one operation or people's mix."""

@@ -69,8 +69,17 @@ def build(options: Options) -> Box:
     options.folder.mkdir(parents=True, exist_ok=True)
     clock, book, counters = Clock(), FaultBook(), Counters()
     issuer = TokenIssuer(clock, certificates.signing_key(options.folder))
-    box = Box(options.folder, options.seed, clock, Directory(clock), Resources(), issuer,
-              counters, book, SearchEngine(clock, book, options.seed))
+    box = Box(
+        options.folder,
+        options.seed,
+        clock,
+        Directory(clock),
+        Resources(),
+        issuer,
+        counters,
+        book,
+        SearchEngine(clock, book, options.seed),
+    )
     for name in options.tenants:
         box.directory.create(name).alter(options.switches, 0)
     registrations.load(options.folder, box.directory)
@@ -85,8 +94,15 @@ def _fill(box: Box, options: Options) -> None:
         tenant.settle(float("inf"))
         tenant.store.keep_rows = options.keep_rows
         if options.rate:
-            additions.generate(tenant, f"{options.seed}/{name}", start, end, options.rate,
-                               options.rhythm, options.arrival)
+            additions.generate(
+                tenant,
+                f"{options.seed}/{name}",
+                start,
+                end,
+                options.rate,
+                options.rhythm,
+                options.arrival,
+            )
         if paths[name]:
             additions.load(tenant, paths[name], start, end, options.keep_times, options.arrival)
 
@@ -121,7 +137,9 @@ class Sandbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.stop()
@@ -202,7 +220,9 @@ class Serving:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         await self._close()
@@ -214,11 +234,15 @@ class Serving:
         options, base = self._options, self._options.port_base
         context = certificates.server_context(certificates.authority(options.folder))
         for at, name in enumerate(SITES):
-            self._runners.append(await open_site(
-                name, self._box, self._mailbox, self._key, base and base + at, context))
+            self._runners.append(
+                await open_site(
+                    name, self._box, self._mailbox, self._key, base and base + at, context
+                )
+            )
         smtp_port = options.smtp_port or (base and base + len(SITES))
         self._smtp = await mailbox.listen(
-            self._mailbox, smtp_port, options.smtp_security, context, options.smtp_login)
+            self._mailbox, smtp_port, options.smtp_security, context, options.smtp_login
+        )
 
     async def _close(self) -> None:
         if self._smtp is not None:
@@ -229,16 +253,25 @@ class Serving:
         start, end = period(self._options)
         smtp_port = self._smtp.sockets[0].getsockname()[1] if self._smtp else 0
         return {
-            **self._box.urls, "smtp_host": "127.0.0.1",
+            **self._box.urls,
+            "smtp_host": "127.0.0.1",
             "smtp_port": smtp_port,
             "smtp_security": self._options.smtp_security,
             "ca": str((self._options.folder / "ca.pem").resolve()),
-            "mailbox": str(self._mailbox.folder.resolve()), "control_key": self._key,
-            "pid": os.getpid(), "from": iso(start), "to": iso(end),
+            "mailbox": str(self._mailbox.folder.resolve()),
+            "control_key": self._key,
+            "pid": os.getpid(),
+            "from": iso(start),
+            "to": iso(end),
             "tenants": [
-                {"name": t.name, "tenant_id": t.tenant_id, "domain": t.domain,
-                 "vanity_domain": t.vanity_domain, "client_id": t.application.client_id,
-                 "records": len(t.store)}
+                {
+                    "name": t.name,
+                    "tenant_id": t.tenant_id,
+                    "domain": t.domain,
+                    "vanity_domain": t.vanity_domain,
+                    "client_id": t.application.client_id,
+                    "records": len(t.store),
+                }
                 for t in self._box.directory.tenants.values()
             ],
         }

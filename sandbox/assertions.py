@@ -58,10 +58,18 @@ def _key_of(header: dict[str, Any], application: Application, now: float) -> Key
 def _check_signature(assertion: str, header: dict[str, Any], key: KeyCredential) -> None:
     try:
         jwt.decode(
-            assertion, key.public_key, algorithms=[header["alg"]],
-            options={"verify_aud": False, "verify_exp": False, "verify_nbf": False,
-                     "verify_iat": False, "verify_iss": False, "verify_sub": False,
-                     "verify_jti": False},
+            assertion,
+            key.public_key,
+            algorithms=[header["alg"]],
+            options={
+                "verify_aud": False,
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                "verify_iss": False,
+                "verify_sub": False,
+                "verify_jti": False,
+            },
         )
     except jwt.PyJWTError as error:
         raise LoginRefused(700027, reason=BAD_SIGNATURE.format(thumbprint=key.sha1)) from error

@@ -28,7 +28,8 @@ class Control:
         self._key = key
         self._context = ssl.create_default_context(cafile=str(ca))
         self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context))
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
+        )
 
     @classmethod
     def of(cls, folder: str | Path) -> Control:
@@ -38,9 +39,11 @@ class Control:
 
     def _ask(self, method: str, path: str, wish: Any = None) -> bytes:
         request = urllib.request.Request(  # noqa: S310 (the URL is the sandbox's own)
-            self._url + path, method=method,
+            self._url + path,
+            method=method,
             data=None if wish is None else json.dumps(wish).encode(),
-            headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"})
+            headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
+        )
         try:
             with self._opener.open(request, timeout=120) as answer:
                 return bytes(answer.read())
@@ -72,8 +75,11 @@ class Control:
     def register(self, name: str, certificate: bytes, **dates: str) -> dict[str, Any]:
         """Upload a certificate (PEM or DER) to the tenant's app registration."""
         pem = b"-----BEGIN" in certificate
-        wish = ({"pem": certificate.decode()} if pem
-                else {"der": base64.b64encode(certificate).decode()})
+        wish = (
+            {"pem": certificate.decode()}
+            if pem
+            else {"der": base64.b64encode(certificate).decode()}
+        )
         made: dict[str, Any] = self._json("POST", f"/tenants/{name}/certificates", wish | dates)
         return made
 
@@ -86,8 +92,14 @@ class Control:
         return int(self._json("POST", f"/tenants/{name}/records", wish)["added"])
 
     def generate(
-        self, name: str, start: str, end: str, rate: float, rhythm: str = "office",
-        arrival: str | float = "instant", **wish: Any,
+        self,
+        name: str,
+        start: str,
+        end: str,
+        rate: float,
+        rhythm: str = "office",
+        arrival: str | float = "instant",
+        **wish: Any,
     ) -> int:
         generate = {"from": start, "to": end, "rate": rate, "rhythm": rhythm, **wish}
         body = {"generate": generate, "arrival": str(arrival)}
@@ -105,12 +117,20 @@ class Control:
         return [json.loads(line) for line in self._ask("GET", path).splitlines()]
 
     def put_in_vault(
-        self, name: str, key_pem: str | bytes, certificate_pem: str | bytes,
-        exportable: bool = True, content_type: str = "application/x-pkcs12",
+        self,
+        name: str,
+        key_pem: str | bytes,
+        certificate_pem: str | bytes,
+        exportable: bool = True,
+        content_type: str = "application/x-pkcs12",
     ) -> str:
         """A new version of a certificate in the Key Vault; gives the version."""
-        wish = {"key_pem": _text(key_pem), "certificate_pem": _text(certificate_pem),
-                "exportable": exportable, "content_type": content_type}
+        wish = {
+            "key_pem": _text(key_pem),
+            "certificate_pem": _text(certificate_pem),
+            "exportable": exportable,
+            "content_type": content_type,
+        }
         return str(self._json("POST", f"/vault/{name}", wish)["version"])
 
     def enable_in_vault(self, name: str, enabled: bool, version: str = "") -> None:

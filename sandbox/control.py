@@ -162,8 +162,14 @@ def _generate(box: Box, tenant: Tenant, wish: dict[str, Any], arrival: str) -> i
 def _crowd(box: Box, tenant: Tenant, wish: dict[str, Any], arrival: str) -> int:
     seed = str(wish.get("seed", box.seed))
     return additions.crowd(
-        tenant, seed, parse_instant(wish["at"]), int(wish.get("seconds", 1)),
-        int(wish.get("count", 6000)), str(wish.get("operation", "")), arrival)
+        tenant,
+        seed,
+        parse_instant(wish["at"]),
+        int(wish.get("seconds", 1)),
+        int(wish.get("count", 6000)),
+        str(wish.get("operation", "")),
+        arrival,
+    )
 
 
 async def show_records(request: web.Request) -> web.StreamResponse:
@@ -192,8 +198,12 @@ async def put_in_vault(request: web.Request) -> web.Response:
     """{key_pem, certificate_pem (leaf first), exportable?, content_type?}: a new version."""
     wish = await request.json()
     made = box_of(request).vault.put(
-        request.match_info["object"], wish["key_pem"], wish["certificate_pem"],
-        bool(wish.get("exportable", True)), str(wish.get("content_type", PKCS12)))
+        request.match_info["object"],
+        wish["key_pem"],
+        wish["certificate_pem"],
+        bool(wish.get("exportable", True)),
+        str(wish.get("content_type", PKCS12)),
+    )
     return web.json_response({"version": made.version, "x5t": made.x5t()}, status=201)
 
 
@@ -214,8 +224,10 @@ async def list_faults(request: web.Request) -> web.Response:
 async def set_fault(request: web.Request) -> web.Response:
     """{name, tenant?, on?, times?, ...parameters}"""
     box, wish = box_of(request), await request.json()
-    words = {key: wish.pop(key, default) for key, default in
-             (("name", ""), ("tenant", None), ("on", 1), ("times", 1))}
+    words = {
+        key: wish.pop(key, default)
+        for key, default in (("name", ""), ("tenant", None), ("on", 1), ("times", 1))
+    }
     fault = box.book.set(**words, params=wish)
     at_once = {"crowded_second": _set_crowd, "late_arrival": _set_late}.get(fault.kind.name)
     if at_once:
@@ -224,8 +236,11 @@ async def set_fault(request: web.Request) -> web.Response:
 
 
 def _set_crowd(box: Box, name: str | None, wish: dict[str, Any]) -> int:
-    return sum(_crowd(box, tenant, wish, str(wish.get("arrival", "instant")))
-               for tenant in box.directory.tenants.values() if name in (None, tenant.name))
+    return sum(
+        _crowd(box, tenant, wish, str(wish.get("arrival", "instant")))
+        for tenant in box.directory.tenants.values()
+        if name in (None, tenant.name)
+    )
 
 
 def _set_late(box: Box, name: str | None, wish: dict[str, Any]) -> int:
@@ -233,8 +248,11 @@ def _set_late(box: Box, name: str | None, wish: dict[str, Any]) -> int:
     start = parse_instant(wish.get("from", "1970-01-01"))
     end = parse_instant(wish.get("to", "2200-01-01"))
     share = float(wish.get("share", 0.2))
-    return sum(additions.hold_back(tenant, start, end, share, until)
-               for tenant in box.directory.tenants.values() if name in (None, tenant.name))
+    return sum(
+        additions.hold_back(tenant, start, end, share, until)
+        for tenant in box.directory.tenants.values()
+        if name in (None, tenant.name)
+    )
 
 
 async def remove_faults(request: web.Request) -> web.Response:
@@ -244,9 +262,12 @@ async def remove_faults(request: web.Request) -> web.Response:
 
 
 async def fault_names(request: web.Request) -> web.Response:
-    return web.json_response([
-        {"name": kind.name, "alias": kind.alias, "calls": sorted(kind.calls), "does": kind.does}
-        for kind in KINDS])
+    return web.json_response(
+        [
+            {"name": kind.name, "alias": kind.alias, "calls": sorted(kind.calls), "does": kind.does}
+            for kind in KINDS
+        ]
+    )
 
 
 async def counters(request: web.Request) -> web.Response:
@@ -280,16 +301,21 @@ async def set_clock(request: web.Request) -> web.Response:
 
 async def show_clock(request: web.Request) -> web.Response:
     clock = box_of(request).clock
-    return web.json_response({
-        "now": instant(clock.now()).isoformat(), "events_offset": clock.events_offset,
-        "identity_offset": clock.identity_offset})
+    return web.json_response(
+        {
+            "now": instant(clock.now()).isoformat(),
+            "events_offset": clock.events_offset,
+            "identity_offset": clock.identity_offset,
+        }
+    )
 
 
 async def elsewhere(request: web.Request) -> web.Response:
     """What the other host of the redirects saw, and whether a token was among it."""
     seen = box_of(request).seen_elsewhere
-    return web.json_response({
-        "requests": seen, "saw_authorization": any(each["authorization"] for each in seen)})
+    return web.json_response(
+        {"requests": seen, "saw_authorization": any(each["authorization"] for each in seen)}
+    )
 
 
 async def mail(request: web.Request) -> web.Response:

@@ -28,6 +28,9 @@ class Counters:
             by_kind[kind] += count
             by_tenant.setdefault(tenant, {})[kind] = count
         return {
-            "requests": dict(by_kind), "by_tenant": by_tenant, "rows_served": dict(self.rows),
-            "total_rows": self.rows.total(), "faults_played": dict(self.faults),
+            "requests": dict(by_kind),
+            "by_tenant": by_tenant,
+            "rows_served": dict(self.rows),
+            "total_rows": self.rows.total(),
+            "faults_played": dict(self.faults),
         }

@@ -12,8 +12,10 @@ from aiohttp import web
 
 from sandbox.faults import Plan
 
-TOO_MANY = ("You have reached the maximum number of concurrent requests per tenant. "
-            "Please wait and try again")
+TOO_MANY = (
+    "You have reached the maximum number of concurrent requests per tenant. "
+    "Please wait and try again"
+)
 _HTML = b"<!DOCTYPE html><html><head><title>Service unavailable</title></head><body/></html>"
 
 
@@ -70,10 +72,18 @@ def _server_error(params: Mapping[str, Any], at_login: bool) -> web.Response:
 
 def _mislabelled(params: Mapping[str, Any]) -> web.Response:
     """Plain bytes under `Content-Encoding: gzip` (reference 3.5)."""
-    text = {"error": {"code": "InternalServerError",
-                      "message": str(params.get("text", "Error executing cmdlet"))}}
-    return web.Response(status=int(params.get("status", 500)), body=json.dumps(text).encode(),
-                        content_type="application/json", headers={"Content-Encoding": "gzip"})
+    text = {
+        "error": {
+            "code": "InternalServerError",
+            "message": str(params.get("text", "Error executing cmdlet")),
+        }
+    }
+    return web.Response(
+        status=int(params.get("status", 500)),
+        body=json.dumps(text).encode(),
+        content_type="application/json",
+        headers={"Content-Encoding": "gzip"},
+    )
 
 
 _SLICE = 256 * 1024
@@ -85,9 +95,7 @@ def loses_answer(plan: Plan) -> bool:
     return any(plan.get(name) is not None for name in _CUTS)
 
 
-async def deliver(
-    request: web.Request, plan: Plan, response: web.Response
-) -> web.StreamResponse:
+async def deliver(request: web.Request, plan: Plan, response: web.Response) -> web.StreamResponse:
     """Send the real answer, or part of it where a fault cuts the connection."""
     for name in _CUTS:
         params = plan.get(name)
@@ -100,9 +108,7 @@ async def deliver(
     return response
 
 
-async def _sliced(
-    request: web.Request, response: web.Response, body: bytes
-) -> web.StreamResponse:
+async def _sliced(request: web.Request, response: web.Response, body: bytes) -> web.StreamResponse:
     """Large bodies in slices: asyncio's TLS copies what is left of a buffer at every record."""
     headers = {**response.headers, "Content-Length": str(len(body))}
     sent = web.StreamResponse(status=response.status, headers=headers)

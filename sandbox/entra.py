@@ -30,10 +30,13 @@ async def instance_discovery(request: web.Request) -> web.Response:
     box.counters.count("instance_discovery", "")
     host = box.urls["login"].removeprefix("https://")
     endpoint = f"{box.urls['login']}/common/v2.0/.well-known/openid-configuration"
-    return web.json_response({
-        "tenant_discovery_endpoint": endpoint, "api-version": "1.1",
-        "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
-    })
+    return web.json_response(
+        {
+            "tenant_discovery_endpoint": endpoint,
+            "api-version": "1.1",
+            "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+        }
+    )
 
 
 async def openid_configuration(request: web.Request) -> web.StreamResponse:
@@ -60,14 +63,21 @@ def _configuration(box: Box, segment: str, tenant: Tenant | None) -> dict[str, A
     return {
         "token_endpoint": f"{base}/oauth2/v2.0/token",
         "token_endpoint_auth_methods_supported": [
-            "client_secret_post", "private_key_jwt", "client_secret_basic"],
-        "jwks_uri": f"{base}/discovery/v2.0/keys", "response_modes_supported": ["query"],
+            "client_secret_post",
+            "private_key_jwt",
+            "client_secret_basic",
+        ],
+        "jwks_uri": f"{base}/discovery/v2.0/keys",
+        "response_modes_supported": ["query"],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "response_types_supported": ["code", "id_token"], "scopes_supported": ["openid"],
-        "issuer": f"{base}/v2.0", "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+        "response_types_supported": ["code", "id_token"],
+        "scopes_supported": ["openid"],
+        "issuer": f"{base}/v2.0",
+        "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
         "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
-        "tenant_region_scope": "EU", "cloud_instance_name": "sandbox",
+        "tenant_region_scope": "EU",
+        "cloud_instance_name": "sandbox",
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "tid", "ver"],
     }
 
@@ -97,8 +107,14 @@ async def token(request: web.Request) -> web.StreamResponse:
         refused.words.setdefault("client", form.get("client_id", ""))
         box.counters.count(f"token_refused_{refused.code}", name)
         return refusal(refused, box.urls["login"])
-    response = web.json_response(answer, headers={
-        **NO_STORE, "x-ms-request-id": str(uuid.uuid4()), "x-ms-ests-server": "2.1 sandbox"})
+    response = web.json_response(
+        answer,
+        headers={
+            **NO_STORE,
+            "x-ms-request-id": str(uuid.uuid4()),
+            "x-ms-ests-server": "2.1 sandbox",
+        },
+    )
     response.set_cookie("fpc", uuid.uuid4().hex, secure=True, httponly=True)
     response.set_cookie("x-ms-gateway-slice", "estsfd", secure=True, httponly=True)
     return await disruptions.deliver(request, plan, response)
@@ -157,7 +173,8 @@ def _check_credential(box: Box, segment: str, tenant: Tenant, form: dict[str, st
     names = {segment, tenant.tenant_id, tenant.domain}
     audiences = {
         f"{box.urls['login']}/{name}{path}"
-        for name in names for path in ("/oauth2/v2.0/token", "/v2.0", "/oauth2/token")
+        for name in names
+        for path in ("/oauth2/v2.0/token", "/v2.0", "/oauth2/token")
     }
     now = box.clock.identity_now()
     assertions.verify(assertion, tenant.application, audiences, now)
@@ -171,10 +188,11 @@ def _issued(box: Box, tenant: Tenant, scope: str, with_roles: bool) -> dict[str,
         raise LoginRefused(70011)
     found = box.resources.of_scope(scopes[0])
     if found is None or (found[0].needs_exchange and not tenant.switches.exchange_licensed):
-        raise LoginRefused(500011, resource=scopes[0].removesuffix("/.default"),
-                           tenant=tenant.name)
+        raise LoginRefused(500011, resource=scopes[0].removesuffix("/.default"), tenant=tenant.name)
     seconds = tenant.switches.token_seconds
     return {
-        "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds,
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "ext_expires_in": seconds,
         "access_token": box.issuer.issue(tenant, *found, with_roles=with_roles),
     }

@@ -31,9 +31,13 @@ from sandbox.tenants import AUDIT_ROLES, Tenant
 from sandbox.tokens import TokenRefused
 
 _READERS = AUDIT_ROLES | {
-    "5d6b6bb7-de71-4623-b4af-96380a352509", "194ae4cb-b126-40b2-bd5b-6091b380977d"}
-_JSON = ("application/json;odata.metadata=minimal;odata.streaming=true;"
-         "IEEE754Compatible=false;charset=utf-8")
+    "5d6b6bb7-de71-4623-b4af-96380a352509",
+    "194ae4cb-b126-40b2-bd5b-6091b380977d",
+}
+_JSON = (
+    "application/json;odata.metadata=minimal;odata.streaming=true;"
+    "IEEE754Compatible=false;charset=utf-8"
+)
 _SEARCH, _CONFIG = "search-unifiedauditlog", "get-adminauditlogconfig"
 
 
@@ -58,8 +62,12 @@ def routes(app: web.Application) -> None:
 async def wrong_version(request: web.Request) -> web.Response:
     """Only `beta` takes cmdlets; v1.0 answers 405."""
     box_of(request).counters.count("wrong_version", "")
-    error = {"error": {"code": "", "message": "The requested resource does not support http method"
-                                              f" '{request.method}'."}}
+    error = {
+        "error": {
+            "code": "",
+            "message": f"The requested resource does not support http method '{request.method}'.",
+        }
+    }
     return web.json_response(error, status=405, headers={"Allow": "GET"})
 
 
@@ -79,18 +87,22 @@ async def invoke(request: web.Request) -> web.StreamResponse:
     if not wids & (_READERS if name == _CONFIG else AUDIT_ROLES) or name not in _CMDLETS:
         return nuls()
     if not isinstance(parameters, dict):
-        return refusal(CmdletRefused("Microsoft.OData.ODataException",
-                                     "Parameters must be an object."))
+        return refusal(
+            CmdletRefused("Microsoft.OData.ODataException", "Parameters must be an object.")
+        )
     limit = tenant.switches.concurrency_limit
     if limit and tenant.running >= limit:
         box.counters.count("throttled_by_concurrency", tenant.name)
-        return disruptions.throttled(
-            {"form": "text", "status": tenant.switches.concurrency_status})
+        return disruptions.throttled({"form": "text", "status": tenant.switches.concurrency_status})
     return await _counted(request, box, tenant, name, kind, parameters)
 
 
 async def _counted(
-    request: web.Request, box: Box, tenant: Tenant, name: str, kind: str,
+    request: web.Request,
+    box: Box,
+    tenant: Tenant,
+    name: str,
+    kind: str,
     parameters: dict[str, Any],
 ) -> web.StreamResponse:
     tenant.running += 1
@@ -160,10 +172,14 @@ async def _config(call: Call) -> web.StreamResponse:
     on = call.tenant.switches.ingestion and call.plan.get("ingestion_off") is None
     row = {
         "UnifiedAuditLogIngestionEnabled@data.type": "System.Boolean",
-        "UnifiedAuditLogIngestionEnabled": on, "AdminAuditLogEnabled": True,
-        "AdminAuditLogAgeLimit": "90.00:00:00", "LogLevel": "None",
-        "Name": "Admin Audit Log Settings", "Identity": "Admin Audit Log Settings",
-        "IsValid": True, "ObjectState": "Unchanged",
+        "UnifiedAuditLogIngestionEnabled": on,
+        "AdminAuditLogEnabled": True,
+        "AdminAuditLogAgeLimit": "90.00:00:00",
+        "LogLevel": "None",
+        "Name": "Admin Audit Log Settings",
+        "Identity": "Admin Audit Log Settings",
+        "IsValid": True,
+        "ObjectState": "Unchanged",
     }
     await asyncio.sleep(call.tenant.switches.seconds_per_call)
     return await _send(call, [json.dumps(row).encode()], [], [], "")
@@ -193,8 +209,14 @@ def _put_by(call: Call, rows: list[bytes], ids: list[int], size: int) -> str:
     if not rows:
         return ""
     rest = pages.PutBy(
-        call.tenant.tenant_id, call.request.headers.get("X-AnchorMailbox", ""), call.cookie,
-        time.monotonic() + call.tenant.switches.skip_token_seconds, rows, ids, size)
+        call.tenant.tenant_id,
+        call.request.headers.get("X-AnchorMailbox", ""),
+        call.cookie,
+        time.monotonic() + call.tenant.switches.skip_token_seconds,
+        rows,
+        ids,
+        size,
+    )
     segment = call.request.match_info["tenant"]
     return call.box.skip_tokens.put_by(call.box.urls["exchange"], segment, rest)
 
@@ -213,8 +235,9 @@ async def _serve(
     counts = 0 if disruptions.loses_answer(call.plan) else 1
     _count_rows(call, ids, counts)
     try:
-        return await _send(call, rows, said.warnings if said else [], said.errors if said else [],
-                           link)
+        return await _send(
+            call, rows, said.warnings if said else [], said.errors if said else [], link
+        )
     except ConnectionError:
         _count_rows(call, ids, -counts)
         call.box.counters.count("client_gone", call.tenant.name)
@@ -268,8 +291,10 @@ def _headers(call: Call, warnings: list[str]) -> dict[str, str]:
     if call.tenant.switches.rate_headers:
         reset = datetime.now(UTC) + timedelta(minutes=5)
         headers |= {
-            "Rate-Limit-Limit": "30000", "Rate-Limit-Remaining": "29990",
-            "Rate-Limit-Reset": reset.isoformat(), "X-Concurrencycount": str(call.tenant.running),
+            "Rate-Limit-Limit": "30000",
+            "Rate-Limit-Remaining": "29990",
+            "Rate-Limit-Reset": reset.isoformat(),
+            "X-Concurrencycount": str(call.tenant.running),
         }
     if pages.COOKIE not in call.request.cookies:
         headers["Set-Cookie"] = f"{pages.COOKIE}={call.cookie}; path=/; secure; HttpOnly"
@@ -290,5 +315,6 @@ async def module_file(request: web.Request) -> web.Response:
 
 
 _CMDLETS: dict[str, Callable[[Call], Awaitable[web.StreamResponse]]] = {
-    _SEARCH: _search, _CONFIG: _config,
+    _SEARCH: _search,
+    _CONFIG: _config,
 }

@@ -13,9 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # What a fault of HTTP meets unless its `calls` say otherwise; logins want to be named.
-HTTP_CALLS = frozenset({
-    "search", "next_page", "config", "cmdlet", "vault", "management", "graph",
-})
+HTTP_CALLS = frozenset(
+    {
+        "search",
+        "next_page",
+        "config",
+        "cmdlet",
+        "vault",
+        "management",
+        "graph",
+    }
+)
 _EXCHANGE = frozenset({"search", "next_page", "config", "cmdlet"})
 _SEARCH = frozenset({"search"})
 _SESSION = frozenset({"session"})
@@ -34,82 +42,97 @@ class Kind:
 
 KINDS: tuple[Kind, ...] = (
     Kind(
-        "duplicate_rows", frozenset({"query"}),
+        "duplicate_rows",
+        frozenset({"query"}),
         "repeats rows (`rate` 0.04) inside and between pages",
         "D1",
     ),
     Kind(
-        "bogus_row", _SEARCH,
+        "bogus_row",
+        _SEARCH,
         "worthless page: ResultIndex -1, ResultCount 0 (`form` row|empty|page); the session "
         "moves on",
         "D2",
     ),
     Kind(
-        "count_zero", _SEARCH,
+        "count_zero",
+        _SEARCH,
         "ResultCount 0 with rows present, and only `keep` (0.8) of them",
         "D3",
     ),
     Kind("count_is_page_size", _SEARCH, "ResultCount is the number of rows in the page", "D4"),
     Kind(
-        "session_restarts", _SESSION,
+        "session_restarts",
+        _SESSION,
         "the session overshoots its end and starts again, `rounds` times (0 = for ever)",
         "D5",
     ),
     Kind(
-        "short_first_page", _SESSION,
+        "short_first_page",
+        _SESSION,
         "short first page (`keep` 0.3), then a wrong set, never finished",
         "D6",
     ),
     Kind(
-        "stall", _SESSION,
+        "stall",
+        _SESSION,
         "stalls at `at` (0.91) of the set, then empty pages or repeats (`form` empty|repeat) "
         "for ever",
         "D7",
     ),
     Kind(
-        "crowded_second", _AT_ONCE,
+        "crowded_second",
+        _AT_ONCE,
         "adds `count` (6000) records in the one second `at`, of `operation`",
         "D8",
     ),
     Kind(
-        "warning_zero_rows", _SEARCH,
+        "warning_zero_rows",
+        _SEARCH,
         "200 with zero rows and the error only as a warning (`text`)",
         "D9",
     ),
     Kind(
-        "first_large_empty", _SEARCH,
+        "first_large_empty",
+        _SEARCH,
         "a window longer than `min_span_seconds` (3600) returns nothing, without a warning",
         "D10",
     ),
     Kind(
-        "foreign_rows", _SEARCH,
+        "foreign_rows",
+        _SEARCH,
         "`share` (0.2) of the rows are another window's; the true ones are missing (`replace`"
         " true)",
         "D11",
     ),
     Kind(
-        "invalid_json", _SEARCH,
+        "invalid_json",
+        _SEARCH,
         "AuditData of `share` (0.05) of the records is cut short; always the same records",
         "D12",
     ),
     Kind(
-        "late_arrival", _AT_ONCE,
+        "late_arrival",
+        _AT_ONCE,
         "`share` (0.2) of the records of [`from`, `to`) arrive only `seconds` (3600) from now",
         "D13",
     ),
     Kind(
-        "ingestion_off", frozenset({"search", "config"}),
+        "ingestion_off",
+        frozenset({"search", "config"}),
         "success with zero rows; the config says ingestion is off",
         "D14",
     ),
     Kind("warning_partial_rows", _SEARCH, "`keep` (0.5) of the rows and a warning (`text`)"),
     Kind(
-        "more_results_warning", _SEARCH,
+        "more_results_warning",
+        _SEARCH,
         "cut after `rows` (1000), and only a warning says that there are more",
     ),
     Kind("errors_in_200", _SEARCH, "200 with zero rows and the reason only in @adminapi.errors"),
     Kind(
-        "aadsts", frozenset({"token", "discovery"}),
+        "aadsts",
+        frozenset({"token", "discovery"}),
         "refuses with AADSTS `code`, `status` and `reason` as wished",
     ),
     Kind("token_without_role", frozenset({"token"}), "the token lacks its `roles` claim"),
@@ -117,36 +140,43 @@ KINDS: tuple[Kind, ...] = (
     Kind("nul_403", _EXCHANGE, "403 with 4 KB of NUL bytes labelled gzip"),
     Kind("transient_400", _EXCHANGE, "400 whose exception type is transient (`type`)"),
     Kind(
-        "expired_skip_token", frozenset({"next_page"}),
+        "expired_skip_token",
+        frozenset({"next_page"}),
         "400 Expired or Invalid pagination request",
     ),
     Kind(
-        "throttled", HTTP_CALLS,
+        "throttled",
+        HTTP_CALLS,
         "429 (`form` retry_after|message|text|bare, `seconds` 5, `status` 429)",
     ),
     Kind("server_error", HTTP_CALLS, "`status` 503 with or without `retry_after`"),
     Kind(
-        "gzip_mislabelled", HTTP_CALLS,
+        "gzip_mislabelled",
+        HTTP_CALLS,
         "an error (`status` 500) in plain JSON that claims to be gzip",
     ),
     Kind("not_json", HTTP_CALLS, "`status` 200 with an HTML page"),
     Kind(
-        "redirect", HTTP_CALLS,
+        "redirect",
+        HTTP_CALLS,
         "`status` 302 to another host, which notes any Authorization it sees",
     ),
     Kind(
-        "reset", HTTP_CALLS,
+        "reset",
+        HTTP_CALLS,
         "connection reset before any answer; the server's state has moved on",
     ),
     Kind("reset_mid_body", HTTP_CALLS, "connection reset after `share` (0.5) of the body"),
     Kind("cut_body", HTTP_CALLS, "clean close after `share` (0.5) of the promised body"),
     Kind("slow", HTTP_CALLS, "answers only after `seconds` (2)"),
     Kind(
-        "smtp_reply", frozenset({"smtp_data"}),
+        "smtp_reply",
+        frozenset({"smtp_data"}),
         "answers `code` (451) at `stage` (data|rcpt|mail)",
     ),
     Kind(
-        "smtp_drop_after_data", frozenset({"smtp_data"}),
+        "smtp_drop_after_data",
+        frozenset({"smtp_data"}),
         "keeps the message, then drops the connection without a reply",
     ),
 )
@@ -198,8 +228,14 @@ class Fault:
 
     def shown(self) -> dict[str, Any]:
         return {
-            "id": self.number, "name": self.kind.name, "tenant": self.tenant, "on": self.on,
-            "times": self.times, "params": self.params, "calls": self.calls, "played": self.played,
+            "id": self.number,
+            "name": self.kind.name,
+            "tenant": self.tenant,
+            "on": self.on,
+            "times": self.times,
+            "params": self.params,
+            "calls": self.calls,
+            "played": self.played,
         }
 
 

@@ -17,24 +17,71 @@ from sandbox.rhythm import Timeline
 from sandbox.templates import KINDS, compiled
 
 _FIRST = (
-    "amsel", "birke", "corvin", "dorle", "egil", "fenja", "garlef", "hedda", "isko", "jorun",
-    "kjell", "linnea", "mirko", "nelle", "orm", "pippa", "quirin", "runa", "silke", "torge",
-    "ulla", "veit", "wiebke", "xaver", "ylva", "zeno",
+    "amsel",
+    "birke",
+    "corvin",
+    "dorle",
+    "egil",
+    "fenja",
+    "garlef",
+    "hedda",
+    "isko",
+    "jorun",
+    "kjell",
+    "linnea",
+    "mirko",
+    "nelle",
+    "orm",
+    "pippa",
+    "quirin",
+    "runa",
+    "silke",
+    "torge",
+    "ulla",
+    "veit",
+    "wiebke",
+    "xaver",
+    "ylva",
+    "zeno",
 )
 _LAST = (
-    "aschbrook", "bramfeld", "coldwell", "dorngate", "elmsby", "fennmoor", "glimmer", "heathrow",
-    "inkpen", "jessop", "kestrel", "larkin", "moorwood", "nettle", "oakham", "pebble",
-    "quillfeather", "rushton", "sedgewick", "thistle", "umber",
+    "aschbrook",
+    "bramfeld",
+    "coldwell",
+    "dorngate",
+    "elmsby",
+    "fennmoor",
+    "glimmer",
+    "heathrow",
+    "inkpen",
+    "jessop",
+    "kestrel",
+    "larkin",
+    "moorwood",
+    "nettle",
+    "oakham",
+    "pebble",
+    "quillfeather",
+    "rushton",
+    "sedgewick",
+    "thistle",
+    "umber",
 )
 _SITES = b"Apiary Bakery Cellar Dockyard Ferry Granary Harbour Lighthouse Orchard Quarry".split()
 _FILES = (
-    b"Budget.docx", b"Tide tables 2026.docx", b"Menu.docx", b"R\xc3\xa9sum\xc3\xa9.docx",
-    b"Minutes of the harbour board.docx", b"Price list (final) (2).docx", b"Plan.docx",
+    b"Budget.docx",
+    b"Tide tables 2026.docx",
+    b"Menu.docx",
+    b"R\xc3\xa9sum\xc3\xa9.docx",
+    b"Minutes of the harbour board.docx",
+    b"Price list (final) (2).docx",
+    b"Plan.docx",
 )
 _AGENTS = (
     b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/141.0.0.0 Edg/141.0",
     b"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.4 Safari/605.1.15",
-    b"Microsoft SkyDriveSync 25.179.0914.0003 ship; Windows NT 10.0 (26100)", b"axios/1.7.2",
+    b"Microsoft SkyDriveSync 25.179.0914.0003 ship; Windows NT 10.0 (26100)",
+    b"axios/1.7.2",
 )
 _BULKY = frozenset(i for i, kind in enumerate(KINDS) if b"%(bulk)s" in kind.form)
 _PLAN = compiled({"x": '{"SkuName":"LAB_<<sku>>","Plan":"<<plan>>","Status":"Enabled"},'})
@@ -85,25 +132,39 @@ class GeneratedSource:
         user = fields[b"user"]
         shown = rows.quoted(KINDS[kind].user) if KINDS[kind].user != "<<user>>" else b'"%s"' % user
         return rows.body(
-            self._types[kind], time, shown, self._operations[kind],
-            KINDS[kind].form % fields, fields[b"id"],
+            self._types[kind],
+            time,
+            shown,
+            self._operations[kind],
+            KINDS[kind].form % fields,
+            fields[b"id"],
         )
 
-    def _fields(
-        self, number: int, kind: int, raw: bytes, time: bytes
-    ) -> dict[bytes, bytes]:
+    def _fields(self, number: int, kind: int, raw: bytes, time: bytes) -> dict[bytes, bytes]:
         word = raw.hex()
         host = b"%d.%d.%d" % (raw[50] % 223 + 1, raw[51], raw[52])
         port = b"%d" % (1024 + raw[53] * 250 + raw[54])
         file, site = _FILES[raw[55] % len(_FILES)], _SITES[raw[56] % len(_SITES)]
         return {
-            b"time": time, b"id": _guid(word), b"tenant": self._tenant, b"domain": self._domain,
-            b"user": self._user(number), b"key": b"1003" + word[32:44].encode(),
-            b"correlation": _guid(word[32:]), b"session": _guid(word[64:]),
-            b"object": _guid(word[40:]), b"app": _guid(word[20:]), b"puid": word[72:88].encode(),
-            b"address": host + b".7", b"ip": _address(raw, host, port), b"port": port,
-            b"agent": _AGENTS[raw[57] % len(_AGENTS)], b"file": file, b"site": site,
-            b"token": word[90:112].encode(), b"bulk": _bulk(raw) if kind in _BULKY else b"",
+            b"time": time,
+            b"id": _guid(word),
+            b"tenant": self._tenant,
+            b"domain": self._domain,
+            b"user": self._user(number),
+            b"key": b"1003" + word[32:44].encode(),
+            b"correlation": _guid(word[32:]),
+            b"session": _guid(word[64:]),
+            b"object": _guid(word[40:]),
+            b"app": _guid(word[20:]),
+            b"puid": word[72:88].encode(),
+            b"address": host + b".7",
+            b"ip": _address(raw, host, port),
+            b"port": port,
+            b"agent": _AGENTS[raw[57] % len(_AGENTS)],
+            b"file": file,
+            b"site": site,
+            b"token": word[90:112].encode(),
+            b"bulk": _bulk(raw) if kind in _BULKY else b"",
             b"url": b"https://lab.sharepoint.example/sites/%b/%b" % (site, file),
         }
 

@@ -57,7 +57,8 @@ class KeyCredential:
 
     def shown(self) -> dict[str, Any]:
         return {
-            "key_id": self.key_id, "thumbprint": self.sha1,
+            "key_id": self.key_id,
+            "thumbprint": self.sha1,
             "sha256": hashlib.sha256(self.der).hexdigest().upper(),
             "subject": self.certificate.subject.rfc4514_string(),
             "not_after": self.certificate.not_valid_after_utc.isoformat(),

@@ -12,9 +12,12 @@ from sandbox.faults import Plan
 from sandbox.parameters import Query
 from sandbox.tenants import Tenant
 
-_WARNINGS = ("A task was canceled.", "Failed to process request.",
-             "The operation could not be completed because of a server side error.",
-             "The request timed out.")
+_WARNINGS = (
+    "A task was canceled.",
+    "Failed to process request.",
+    "The operation could not be completed because of a server side error.",
+    "The request timed out.",
+)
 
 
 def next_page(tenant: Tenant, session: Session, query: Query, now: int) -> Answer:
@@ -105,8 +108,10 @@ def mislead(answer: Answer, plan: Plan, tenant: Tenant, query: Query, now: int) 
 def _cut_with_warning(answer: Answer, rows: int) -> None:
     if len(answer.ids) > rows:
         answer.ids = answer.ids[:rows]
-        answer.warnings.append("There are more results available than are currently displayed. "
-                               "To view them, increase the value for the ResultSize parameter.")
+        answer.warnings.append(
+            "There are more results available than are currently displayed. "
+            "To view them, increase the value for the ResultSize parameter."
+        )
 
 
 def _empty_it(answer: Answer, plan: Plan, rng: random.Random) -> None:
@@ -132,7 +137,11 @@ def _make_bogus(answer: Answer, form: str, rng: random.Random) -> None:
 
 
 def _mix_in(
-    answer: Answer, params: Mapping[str, Any], tenant: Tenant, query: Query, rng: random.Random,
+    answer: Answer,
+    params: Mapping[str, Any],
+    tenant: Tenant,
+    query: Query,
+    rng: random.Random,
     now: int,
 ) -> None:
     """D11: concurrent sessions mix."""
@@ -143,22 +152,24 @@ def _mix_in(
     if not params.get("replace", True):
         answer.ids = answer.ids + foreign
         return
-    for at, i in zip(rng.sample(range(len(answer.ids)), min(count, len(answer.ids))), foreign,
-                     strict=False):
+    for at, i in zip(
+        rng.sample(range(len(answer.ids)), min(count, len(answer.ids))), foreign, strict=False
+    ):
         answer.ids[at] = i
 
 
-def strangers(
-    tenant: Tenant, query: Query, count: int, rng: random.Random, now: int
-) -> list[int]:
+def strangers(tenant: Tenant, query: Query, count: int, rng: random.Random, now: int) -> list[int]:
     """Up to `count` arrived records from outside the window."""
     store = tenant.store
     ids = store.all_ids()
     if not ids:
         return []
     drawn = (rng.choice(ids) for _ in range(count * 20))
-    outside = [i for i in drawn if not query.start <= store.times[i] < query.end
-               and store.arrivals[i] <= now]
+    outside = [
+        i
+        for i in drawn
+        if not query.start <= store.times[i] < query.end and store.arrivals[i] <= now
+    ]
     return list(dict.fromkeys(outside))[:count]
 
 

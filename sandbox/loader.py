@@ -187,8 +187,10 @@ def placed(records: list[Record], start: int, end: int, keep_times: bool) -> lis
     if not keep_times:
         # Whole seconds move; a fraction, where a record has one, stays as it is.
         new = squeeze((_second(r.time) for r in records if r.time is not None), start, end)
-        records = [r if r.time is None else shifted(r, new[_second(r.time)] + r.time % MICROSECOND)
-                   for r in records]
+        records = [
+            r if r.time is None else shifted(r, new[_second(r.time)] + r.time % MICROSECOND)
+            for r in records
+        ]
     last = start
     for each in records:
         last = each.time = last if each.time is None else each.time
@@ -203,8 +205,12 @@ def kept(found: Record) -> KeptRow:
     user = _text(found.fields.get("UserId", found.fields.get("UserIds")))
     operation = _text(found.fields.get("Operation", found.fields.get("Operations")))
     body = rows.body(
-        rows.quoted(shown), found.time or 0, rows.quoted(user), rows.quoted(operation),
-        rows.quoted(found.text)[1:-1], rows.quoted(found.identity)[1:-1],
+        rows.quoted(shown),
+        found.time or 0,
+        rows.quoted(user),
+        rows.quoted(operation),
+        rows.quoted(found.text)[1:-1],
+        rows.quoted(found.identity)[1:-1],
     )
     return KeptRow(body, kind, operation, user, found.identity)
 

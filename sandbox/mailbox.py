@@ -36,7 +36,11 @@ class Mailbox:
         return "250 2.0.0 OK kept"
 
     async def handle_MAIL(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str,
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        address: str,
         options: list[str],
     ) -> str:
         """At MAIL FROM."""
@@ -47,7 +51,11 @@ class Mailbox:
         return "250 2.1.0 OK"
 
     async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str,
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        address: str,
         options: list[str],
     ) -> str:
         """At RCPT TO."""
@@ -77,7 +85,10 @@ def _refusal(plan: Plan) -> str:
 
 
 def server_of(
-    mailbox: Mailbox, security: str, context: ssl.SSLContext, login: tuple[str, str] | None,
+    mailbox: Mailbox,
+    security: str,
+    context: ssl.SSLContext,
+    login: tuple[str, str] | None,
     loop: asyncio.AbstractEventLoop,
 ) -> SMTP:
     """One SMTP conversation; AUTH is demanded when a login is set."""
@@ -90,20 +101,31 @@ def server_of(
         return AuthResult(success=good, handled=False)
 
     return SMTP(
-        mailbox, loop=loop, hostname="sandbox", enable_SMTPUTF8=True, data_size_limit=64 * 2**20,
+        mailbox,
+        loop=loop,
+        hostname="sandbox",
+        enable_SMTPUTF8=True,
+        data_size_limit=64 * 2**20,
         tls_context=context if security == "starttls" else None,
-        require_starttls=security == "starttls", auth_required=login is not None,
-        auth_require_tls=security == "starttls", authenticator=authenticate if login else None,
+        require_starttls=security == "starttls",
+        auth_required=login is not None,
+        auth_require_tls=security == "starttls",
+        authenticator=authenticate if login else None,
     )
 
 
 async def listen(
-    mailbox: Mailbox, port: int, security: str, context: ssl.SSLContext,
+    mailbox: Mailbox,
+    port: int,
+    security: str,
+    context: ssl.SSLContext,
     login: tuple[str, str] | None,
 ) -> asyncio.Server:
     """Start the server; `security` is none, starttls or tls."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(
-        lambda: server_of(mailbox, security, context, login, loop), "127.0.0.1", port,
+        lambda: server_of(mailbox, security, context, login, loop),
+        "127.0.0.1",
+        port,
         ssl=context if security == "tls" else None,
     )

@@ -58,15 +58,19 @@ def _cut_short(text: str) -> str:
 def _named(text: str) -> str:
     """The Formatted switch: names for numbers inside the row."""
     return _RECORD_TYPE.sub(
-        lambda found: f'"RecordType":"{record_types.name_of(int(found[1]))}"', text)
+        lambda found: f'"RecordType":"{record_types.name_of(int(found[1]))}"', text
+    )
 
 
 def _retold(body: bytes, moment: int, change: object) -> bytes:
     fields = rows.parsed(body)
     text = change(fields["AuditData"]) if callable(change) else fields["AuditData"]
     return rows.body(
-        rows.quoted(fields["RecordType"]), moment, rows.quoted(fields["UserIds"]),
-        rows.quoted(fields["Operations"]), rows.quoted(text)[1:-1],
+        rows.quoted(fields["RecordType"]),
+        moment,
+        rows.quoted(fields["UserIds"]),
+        rows.quoted(fields["Operations"]),
+        rows.quoted(text)[1:-1],
         rows.quoted(fields["Identity"])[1:-1],
     )
 
@@ -74,21 +78,26 @@ def _retold(body: bytes, moment: int, change: object) -> bytes:
 def selected(found: list[bytes], columns: list[str]) -> list[bytes]:
     """`?$select=A,B`: only these columns."""
     wanted = {column.strip() for column in columns}
-    trimmed = ({k: v for k, v in json.loads(row).items() if k.split("@")[0] in wanted}
-               for row in found)
-    return [json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass")
-            for row in trimmed]
+    trimmed = (
+        {k: v for k, v in json.loads(row).items() if k.split("@")[0] in wanted} for row in found
+    )
+    return [json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") for row in trimmed]
 
 
 def envelope(
-    url: str, tenant: Tenant, found: list[bytes], warnings: list[str], errors: list[str],
+    url: str,
+    tenant: Tenant,
+    found: list[bytes],
+    warnings: list[str],
+    errors: list[str],
     next_link: str,
 ) -> bytes:
     """The OData object around the rows."""
     context = f"{url}/adminapi/beta/{tenant.tenant_id}/$metadata"
     head = {
         "@odata.context": f"{context}#Collection(Exchange.GenericHashTable)",
-        "adminapi.warnings@odata.type": "#Collection(String)", "@adminapi.warnings": warnings,
+        "adminapi.warnings@odata.type": "#Collection(String)",
+        "@adminapi.warnings": warnings,
     } | ({"@adminapi.errors": errors} if errors else {})
     tail = b',"@odata.nextLink":' + rows.quoted(next_link) if next_link else b""
     opening = json.dumps(head, separators=(",", ":"))[:-1].encode()

@@ -24,20 +24,23 @@ class CmdletRefused(Exception):
 def refusal_body(refused: CmdletRefused) -> dict[str, Any]:
     """The nested error object: the sentence sits deep inside."""
     detail = f"Ex{uuid.uuid4().hex[:6].upper()}|{refused.exception}|{refused.message}"
-    return {"error": {
-        "code": "NotFound" if refused.status == 404 else "BadRequest",
-        "message": "Error executing cmdlet",
-        "details": [{"code": "Context", "target": "", "message": detail}],
-        "innererror": {
+    return {
+        "error": {
+            "code": "NotFound" if refused.status == 404 else "BadRequest",
             "message": "Error executing cmdlet",
-            "type": "Microsoft.Exchange.Admin.OData.Core.ODataServiceException",
-            "stacktrace": "   at Sandbox.Invoke()",
-            "internalexception": {
-                "message": refused.message, "type": refused.exception,
-                "stacktrace": "   at Sandbox.Cmdlet()",
+            "details": [{"code": "Context", "target": "", "message": detail}],
+            "innererror": {
+                "message": "Error executing cmdlet",
+                "type": "Microsoft.Exchange.Admin.OData.Core.ODataServiceException",
+                "stacktrace": "   at Sandbox.Invoke()",
+                "internalexception": {
+                    "message": refused.message,
+                    "type": refused.exception,
+                    "stacktrace": "   at Sandbox.Cmdlet()",
+                },
             },
-        },
-    }}
+        }
+    }
 
 
 def refusal(refused: CmdletRefused) -> web.Response:
@@ -53,13 +56,19 @@ def page_expired() -> web.Response:
 
 def nuls() -> web.Response:
     """What an unauthorised or unknown cmdlet gets: 4 KB of NULs that claim to be gzip."""
-    return web.Response(status=403, body=bytes(4096), headers={"Content-Encoding": "gzip"},
-                        content_type="application/json")
+    return web.Response(
+        status=403,
+        body=bytes(4096),
+        headers={"Content-Encoding": "gzip"},
+        content_type="application/json",
+    )
 
 
 def unauthorized(text: str, form: str = "json") -> web.Response:
-    headers = {"WWW-Authenticate": 'Bearer client_id="00000002-0000-0ff1-ce00-000000000000", '
-                                   'error="invalid_token"'}
+    headers = {
+        "WWW-Authenticate": 'Bearer client_id="00000002-0000-0ff1-ce00-000000000000", '
+        'error="invalid_token"'
+    }
     if form == "empty":
         return web.Response(status=401, headers=headers)
     body = {"error": {"code": "Unauthorized", "message": f"UnAuthorized: {text}"}}

@@ -19,8 +19,11 @@ _FILE = "registrations.json"
 
 def save(folder: Path, directory: Directory) -> None:
     """All applications' keyCredentials, in one step."""
-    kept = {client: [_written(key) for key in app.keys]
-            for client, app in directory.applications.items() if app.keys}
+    kept = {
+        client: [_written(key) for key in app.keys]
+        for client, app in directory.applications.items()
+        if app.keys
+    }
     write_private(folder / _FILE, json.dumps(kept, indent=1).encode())
 
 
@@ -36,7 +39,8 @@ def load(folder: Path, directory: Directory) -> None:
 
 def _written(key: KeyCredential) -> dict[str, Any]:
     return {
-        "der": base64.b64encode(key.der).decode(), "key_id": key.key_id,
+        "der": base64.b64encode(key.der).decode(),
+        "key_id": key.key_id,
         "effective_at": key.effective_at,
         "start": key.start.isoformat() if key.start else None,
         "end": key.end.isoformat() if key.end else None,

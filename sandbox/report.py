@@ -27,8 +27,12 @@ def tenant_report(tenant: Tenant, now: int, limit: int) -> dict[str, Any]:
         else:
             never.append(i)
     return {
-        "records": len(store), "not_yet_arrived": waiting, "never": len(never), "once": once,
-        "repeatedly": len(repeatedly), "rows_served": sum(store.served),
+        "records": len(store),
+        "not_yet_arrived": waiting,
+        "never": len(never),
+        "once": once,
+        "repeatedly": len(repeatedly),
+        "rows_served": sum(store.served),
         "never_ids": [store.identity(i) for i in never[:limit]],
         "repeatedly_ids": [store.identity(i) for i in repeatedly[:limit]],
         "busiest": tenant.busiest,

@@ -43,7 +43,8 @@ class SearchEngine:
         if not switches.ingestion:
             return array("I")
         ids = tenant.store.between(
-            query.start, query.end, not switches.start_inclusive, switches.end_inclusive)
+            query.start, query.end, not switches.start_inclusive, switches.end_inclusive
+        )
         return filtered(tenant.store, tenant.store.visible(ids, self._clock.now()), query)
 
     def _single(self, tenant: Tenant, query: Query) -> Answer:
@@ -99,7 +100,8 @@ def filtered(store: EventStore, ids: array[int], query: Query) -> array[int]:
 
 _TEXT_FIELDS = {
     "IPAddresses": ("ClientIP", "ClientIPAddress", "ActorIpAddress"),
-    "ObjectIds": ("ObjectId",), "SiteIds": ("Site",),
+    "ObjectIds": ("ObjectId",),
+    "SiteIds": ("Site",),
 }
 
 
@@ -108,8 +110,10 @@ def _matches_text(store: EventStore, i: int, query: Query, deep: list[str]) -> b
         return False
     content = store.content(i)
     return all(
-        any(str(content.get(name, "")).lower() in {w.lower() for w in query.filters[key]}
-            for name in _TEXT_FIELDS[key])
+        any(
+            str(content.get(name, "")).lower() in {w.lower() for w in query.filters[key]}
+            for name in _TEXT_FIELDS[key]
+        )
         for key in deep
     )
 
@@ -121,7 +125,7 @@ def ordered(ids: array[int], size: int, order: str, rng: random.Random) -> list[
     if order == "arbitrary" and len(ids) > size:
         page = rng.sample(ids, size)
     else:
-        page = list(ids[max(0, len(ids) - size):])[::-1]
+        page = list(ids[max(0, len(ids) - size) :])[::-1]
     if order in ("shuffled", "arbitrary"):
         rng.shuffle(page)
     return page

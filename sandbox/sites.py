@@ -38,17 +38,25 @@ def _elsewhere(app: web.Application) -> None:
     """Another host: redirects lead here, and no Authorization header ever should."""
 
     async def note(request: web.Request) -> web.Response:
-        box_of(request).seen_elsewhere.append({
-            "method": request.method, "path": request.path_qs,
-            "authorization": "Authorization" in request.headers})
+        box_of(request).seen_elsewhere.append(
+            {
+                "method": request.method,
+                "path": request.path_qs,
+                "authorization": "Authorization" in request.headers,
+            }
+        )
         return web.json_response({"value": []})
 
     app.router.add_route("*", "/{path:.*}", note)
 
 
 _ROUTES: dict[str, Callable[[web.Application], None]] = {
-    "login": entra.routes, "exchange": exchange.routes, "management": _later("management"),
-    "graph": _later("graph"), "control": control.routes, "vault": vault.routes,
+    "login": entra.routes,
+    "exchange": exchange.routes,
+    "management": _later("management"),
+    "graph": _later("graph"),
+    "control": control.routes,
+    "vault": vault.routes,
     "elsewhere": _elsewhere,
 }
 

@@ -14,10 +14,14 @@ from sandbox.store import EventStore
 
 COMPLIANCE_ADMINISTRATOR = "17315797-102d-40b4-93e0-432062caca18"
 # Directory roles whose Exchange role groups carry the audit cmdlets (reference 2.2).
-AUDIT_ROLES = frozenset({
-    "62e90394-69f5-4237-9190-012177145e10", "29232cdf-9323-42fd-ade2-1d097af3e4de",
-    COMPLIANCE_ADMINISTRATOR, "f2ef992c-3afb-46b9-b7cf-a126ee74c451",
-})
+AUDIT_ROLES = frozenset(
+    {
+        "62e90394-69f5-4237-9190-012177145e10",
+        "29232cdf-9323-42fd-ade2-1d097af3e4de",
+        COMPLIANCE_ADMINISTRATOR,
+        "f2ef992c-3afb-46b9-b7cf-a126ee74c451",
+    }
+)
 _NAMESPACE = uuid.UUID("7a1c0a9e-5b7c-4d0e-9d54-2f6a9a9b1c11")
 
 
@@ -47,9 +51,17 @@ class Switches:
     management_roles: list[str] = field(default_factory=lambda: ["ActivityFeed.Read"])
     graph_roles: list[str] = field(default_factory=lambda: ["AuditLogsQuery.Read.All", "Mail.Send"])
     app_disabled: bool = False  # 7000112
-    vault_permissions: list[str] = field(default_factory=lambda: [
-        "secrets/get", "secrets/list", "certificates/get", "certificates/list", "keys/get",
-        "keys/list", "keys/sign"])  # what this tenant's app may do in the vault, if it is theirs
+    vault_permissions: list[str] = field(
+        default_factory=lambda: [
+            "secrets/get",
+            "secrets/list",
+            "certificates/get",
+            "certificates/list",
+            "keys/get",
+            "keys/list",
+            "keys/sign",
+        ]
+    )  # what this tenant's app may do in the vault, if it is theirs
     exchange_licensed: bool = True  # 500011 without
     blocked_by_policy: bool = False  # 53003
     token_seconds: int = 3599
@@ -148,9 +160,11 @@ class Directory:
         client = (ids.get("client_id") or fixed_guid("client", name)).lower()
         application = self.applications.setdefault(client, Application(client))
         tenant = Tenant(
-            name, (ids.get("tenant_id") or fixed_guid("tenant", name)).lower(),
+            name,
+            (ids.get("tenant_id") or fixed_guid("tenant", name)).lower(),
             ids.get("domain") or f"{name}.onmicrosoft.com",
-            ids.get("vanity_domain") or f"{name}.example", application,
+            ids.get("vanity_domain") or f"{name}.example",
+            application,
         )
         self.tenants[name] = tenant
         for segment in (tenant.vanity_domain, tenant.domain, tenant.tenant_id):
@@ -170,8 +184,12 @@ class Directory:
         """What the control endpoint shows of a tenant."""
         switches = tenant.settle(self.clock.identity_now())
         return {
-            "name": tenant.name, "tenant_id": tenant.tenant_id, "domain": tenant.domain,
-            "vanity_domain": tenant.vanity_domain, "client_id": tenant.application.client_id,
-            "records": len(tenant.store), "switches": dataclasses.asdict(switches),
+            "name": tenant.name,
+            "tenant_id": tenant.tenant_id,
+            "domain": tenant.domain,
+            "vanity_domain": tenant.vanity_domain,
+            "client_id": tenant.application.client_id,
+            "records": len(tenant.store),
+            "switches": dataclasses.asdict(switches),
             "certificates": [key.shown() for key in tenant.application.keys],
         }

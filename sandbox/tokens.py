@@ -38,12 +38,21 @@ class TokenIssuer:
         switches = tenant.settle(self._clock.identity_now())
         now = int(self._clock.identity_now())
         claims: dict[str, Any] = {
-            "aud": audience, "iss": f"https://sts.windows.net/{tenant.tenant_id}/", "ver": "1.0",
-            "tid": tenant.tenant_id, "appid": tenant.application.client_id,
-            "app_displayname": "Sandbox client", "appidacr": "2", "idtyp": "app",
-            "oid": tenant.service_principal, "sub": tenant.service_principal,
-            "wids": list(switches.directory_roles), "uti": uuid.uuid4().hex[:22],
-            "iat": now, "nbf": now, "exp": now + switches.token_seconds + 1,
+            "aud": audience,
+            "iss": f"https://sts.windows.net/{tenant.tenant_id}/",
+            "ver": "1.0",
+            "tid": tenant.tenant_id,
+            "appid": tenant.application.client_id,
+            "app_displayname": "Sandbox client",
+            "appidacr": "2",
+            "idtyp": "app",
+            "oid": tenant.service_principal,
+            "sub": tenant.service_principal,
+            "wids": list(switches.directory_roles),
+            "uti": uuid.uuid4().hex[:22],
+            "iat": now,
+            "nbf": now,
+            "exp": now + switches.token_seconds + 1,
         }
         roles = resource.roles(switches)
         if roles and with_roles:
@@ -59,9 +68,15 @@ class TokenIssuer:
             raise TokenRefused("no bearer token")
         try:
             claims: dict[str, Any] = jwt.decode(
-                token, self._public, algorithms=["RS256"],
-                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False,
-                         "verify_iat": False},
+                token,
+                self._public,
+                algorithms=["RS256"],
+                options={
+                    "verify_aud": False,
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
             )
         except jwt.PyJWTError as error:
             raise TokenRefused(f"invalid token: {error}") from error

@@ -104,8 +104,11 @@ def owner(box: Box) -> Tenant:
 
 
 def _headers() -> dict[str, str]:
-    return {"x-ms-request-id": str(uuid.uuid4()), "x-ms-keyvault-service-version": "1.9.0",
-            "Cache-Control": "no-cache"}
+    return {
+        "x-ms-request-id": str(uuid.uuid4()),
+        "x-ms-keyvault-service-version": "1.9.0",
+        "Cache-Control": "no-cache",
+    }
 
 
 def _challenge(request: web.Request, box: Box, tenant: Tenant) -> web.Response:
@@ -113,10 +116,15 @@ def _challenge(request: web.Request, box: Box, tenant: Tenant) -> web.Response:
     resource = resource_of(request.host)
     box.resources.by_site["vault"].names.add(resource)
     challenge = f'Bearer authorization="{authority}", resource="{resource}"'
-    error = {"error": {"code": "Unauthorized", "message": "AKV10000: Request is missing a Bearer "
-                                                          "or PoP token."}}
-    return web.json_response(error, status=401,
-                             headers={**_headers(), "WWW-Authenticate": challenge})
+    error = {
+        "error": {
+            "code": "Unauthorized",
+            "message": "AKV10000: Request is missing a Bearer or PoP token.",
+        }
+    }
+    return web.json_response(
+        error, status=401, headers={**_headers(), "WWW-Authenticate": challenge}
+    )
 
 
 def _refusal(refused: VaultRefused) -> web.Response:
@@ -134,8 +142,12 @@ def _authorise(request: web.Request, box: Box, tenant: Tenant, operation: str) -
     permission = f"{request.match_info['kind']}/{operation}"
     if permission not in tenant.switches.vault_permissions:
         raise VaultRefused(
-            403, "Forbidden", "Caller is not authorized to perform action on resource.\r\n"
-            f"Action: 'Microsoft.KeyVault/vaults/{permission}/action'", "ForbiddenByRbac")
+            403,
+            "Forbidden",
+            "Caller is not authorized to perform action on resource.\r\n"
+            f"Action: 'Microsoft.KeyVault/vaults/{permission}/action'",
+            "ForbiddenByRbac",
+        )
 
 
 def _version(box: Box, request: web.Request) -> Version:
@@ -144,12 +156,19 @@ def _version(box: Box, request: web.Request) -> Version:
     found = box.vault.find(name, version)
     if found is None:
         raise VaultRefused(
-            404, f"{kind}NotFound", f"A {kind.lower()} with (name/id) {name}"
+            404,
+            f"{kind}NotFound",
+            f"A {kind.lower()} with (name/id) {name}"
             f"{'/' + version if version else ''} was not found in this key vault. If you recently "
-            f"deleted this {kind.lower()} you may be able to recover it.")
+            f"deleted this {kind.lower()} you may be able to recover it.",
+        )
     if not found.enabled and words["kind"] != "certificates":
-        raise VaultRefused(403, "Forbidden", "Operation get is not allowed on a disabled "
-                                             f"{kind.lower()}.", f"{kind}Disabled")
+        raise VaultRefused(
+            403,
+            "Forbidden",
+            f"Operation get is not allowed on a disabled {kind.lower()}.",
+            f"{kind}Disabled",
+        )
     return found
 
 
@@ -160,19 +179,39 @@ def _id(box: Box, request: web.Request, kind: str, name: str, version: str = "")
 
 def get_object(box: Box, request: web.Request, body: Body) -> Body:
     """A secret with its value, a certificate with its DER, or a public key."""
-    version, kind, name = _version(box, request), request.match_info["kind"], request.match_info[
-        "name"]
-    links = {"kid": _id(box, request, "keys", name, version.version),
-             "sid": _id(box, request, "secrets", name, version.version)}
+    version, kind, name = (
+        _version(box, request),
+        request.match_info["kind"],
+        request.match_info["name"],
+    )
+    links = {
+        "kid": _id(box, request, "keys", name, version.version),
+        "sid": _id(box, request, "secrets", name, version.version),
+    }
     own = _id(box, request, kind, name, version.version)
     if kind == "secrets":
-        return {"value": version.secret_value(), "contentType": version.content_type, "id": own,
-                "managed": True, "kid": links["kid"], "attributes": version.attributes()}
+        return {
+            "value": version.secret_value(),
+            "contentType": version.content_type,
+            "id": own,
+            "managed": True,
+            "kid": links["kid"],
+            "attributes": version.attributes(),
+        }
     if kind == "keys":
-        return {"key": {"kid": own, **version.jwk()}, "attributes": version.attributes(),
-                "managed": True}
-    return {"id": own, **links, "x5t": version.x5t(), "cer": _der(version),
-            "attributes": version.attributes(), "policy": _policy(box, request, name, version)}
+        return {
+            "key": {"kid": own, **version.jwk()},
+            "attributes": version.attributes(),
+            "managed": True,
+        }
+    return {
+        "id": own,
+        **links,
+        "x5t": version.x5t(),
+        "cer": _der(version),
+        "attributes": version.attributes(),
+        "policy": _policy(box, request, name, version),
+    }
 
 
 def _der(version: Version) -> str:
@@ -182,35 +221,48 @@ def _der(version: Version) -> str:
 def _policy(box: Box, request: web.Request, name: str, version: Version) -> Body:
     return {
         "id": f"{_id(box, request, 'certificates', name)}/policy",
-        "key_props": {"exportable": version.exportable, "kty": "RSA",
-                      "key_size": version.key.key_size, "reuse_key": False},
+        "key_props": {
+            "exportable": version.exportable,
+            "kty": "RSA",
+            "key_size": version.key.key_size,
+            "reuse_key": False,
+        },
         "secret_props": {"contentType": version.content_type},
-        "x509_props": {"subject": version.certificate.subject.rfc4514_string(), "sans": {},
-                       "ekus": ["1.3.6.1.5.5.7.3.2"], "key_usage": ["digitalSignature"],
-                       "validity_months": 12},
-        "issuer": {"name": "Self"}, "attributes": {"enabled": True},
+        "x509_props": {
+            "subject": version.certificate.subject.rfc4514_string(),
+            "sans": {},
+            "ekus": ["1.3.6.1.5.5.7.3.2"],
+            "key_usage": ["digitalSignature"],
+            "validity_months": 12,
+        },
+        "issuer": {"name": "Self"},
+        "attributes": {"enabled": True},
     }
 
 
 def list_objects(box: Box, request: web.Request, body: Body) -> Body:
     """All names, without values."""
-    return {"value": [
-        _item(box, request, name, versions[-1], with_version=False)
-        for name in box.vault.names() if (versions := box.vault.versions(name))
-    ], "nextLink": None}
+    return {
+        "value": [
+            _item(box, request, name, versions[-1], with_version=False)
+            for name in box.vault.names()
+            if (versions := box.vault.versions(name))
+        ],
+        "nextLink": None,
+    }
 
 
 def list_versions(box: Box, request: web.Request, body: Body) -> Body:
     """All versions of one name, without values."""
     name = request.match_info["name"]
     found = box.vault.versions(name)
-    return {"value": [_item(box, request, name, each, with_version=True) for each in found],
-            "nextLink": None}
+    return {
+        "value": [_item(box, request, name, each, with_version=True) for each in found],
+        "nextLink": None,
+    }
 
 
-def _item(
-    box: Box, request: web.Request, name: str, version: Version, with_version: bool
-) -> Body:
+def _item(box: Box, request: web.Request, name: str, version: Version, with_version: bool) -> Body:
     kind = request.match_info["kind"]
     own = _id(box, request, kind, name, version.version if with_version else "")
     item: Body = {"kid" if kind == "keys" else "id": own, "attributes": version.attributes()}

@@ -22,7 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 PKCS12, PEM = "application/x-pkcs12", "application/x-pem-file"
 _HASHES: dict[str, hashes.HashAlgorithm] = {
-    "256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+    "256": hashes.SHA256(),
+    "384": hashes.SHA384(),
+    "512": hashes.SHA512(),
+}
 
 
 def b64url(content: bytes) -> str:
@@ -55,10 +58,12 @@ class Version:
             return ((key if self.exportable else b"") + public).decode()
         if self.exportable:
             packed = pkcs12.serialize_key_and_certificates(
-                None, self.key, self.certificate, self.chain, NoEncryption())
+                None, self.key, self.certificate, self.chain, NoEncryption()
+            )
         else:
             packed = pkcs12.serialize_key_and_certificates(
-                None, None, None, [self.certificate, *self.chain], NoEncryption())
+                None, None, None, [self.certificate, *self.chain], NoEncryption()
+            )
         return base64.b64encode(packed).decode()
 
     def x5t(self) -> str:
@@ -67,16 +72,23 @@ class Version:
 
     def attributes(self) -> dict[str, Any]:
         return {
-            "enabled": self.enabled, "created": self.created, "updated": self.created,
+            "enabled": self.enabled,
+            "created": self.created,
+            "updated": self.created,
             "nbf": int(self.certificate.not_valid_before_utc.timestamp()),
             "exp": int(self.certificate.not_valid_after_utc.timestamp()),
-            "recoveryLevel": "Recoverable+Purgeable", "recoverableDays": 90,
+            "recoveryLevel": "Recoverable+Purgeable",
+            "recoverableDays": 90,
         }
 
     def jwk(self) -> dict[str, Any]:
         numbers = self.key.public_key().public_numbers()
-        return {"kty": "RSA", "key_ops": ["sign", "verify"], "n": number(numbers.n),
-                "e": number(numbers.e)}
+        return {
+            "kty": "RSA",
+            "key_ops": ["sign", "verify"],
+            "n": number(numbers.n),
+            "e": number(numbers.e),
+        }
 
     def sign(self, algorithm: str, digest: bytes) -> bytes:
         """PS256/384/512 or RS256/384/512 over a digest that the caller made."""
@@ -85,8 +97,10 @@ class Version:
             raise ValueError(f"Invalid algorithm {algorithm!r}")
         chosen = _HASHES[size]
         if len(digest) != chosen.digest_size:
-            raise ValueError(f"Invalid length of 'value': {len(digest)} bytes. RSA sign with "
-                             f"{algorithm} requires {chosen.digest_size} bytes.")
+            raise ValueError(
+                f"Invalid length of 'value': {len(digest)} bytes. RSA sign with "
+                f"{algorithm} requires {chosen.digest_size} bytes."
+            )
         pss = padding.PSS(mgf=padding.MGF1(chosen), salt_length=chosen.digest_size)
         scheme = pss if family == "PS" else padding.PKCS1v15()
         return self.key.sign(digest, scheme, utils.Prehashed(chosen))

@@ -41,8 +41,7 @@ class Pair:
 
     @property
     def key_pem(self) -> str:
-        return self.key.private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     @property
     def sha1(self) -> bytes:
@@ -50,12 +49,12 @@ class Pair:
 
     def pfx(self, password: str = "") -> bytes:
         lock = BestAvailableEncryption(password.encode()) if password else NoEncryption()
-        return pkcs12.serialize_key_and_certificates(
-            b"t", self.key, self.certificate, None, lock)
+        return pkcs12.serialize_key_and_certificates(b"t", self.key, self.certificate, None, lock)
 
 
 def make_pair(
-    begins: timedelta = timedelta(minutes=-15), lasts: timedelta = timedelta(days=30),
+    begins: timedelta = timedelta(minutes=-15),
+    lasts: timedelta = timedelta(days=30),
     key: rsa.RSAPrivateKey | None = None,
 ) -> Pair:
     """Keys are reused where the test does not care: making one takes a while."""
@@ -63,9 +62,13 @@ def make_pair(
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox test")])
     start = datetime.now(UTC) + begins
     builder = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name)
-        .public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(start).not_valid_after(start + lasts)
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + lasts)
     )
     return Pair(key, builder.sign(key, hashes.SHA256()))
 
@@ -103,8 +106,10 @@ class Caller:
         return msal.ConfidentialClientApplication(
             client_id or self.tenant["client_id"],
             authority=f"{self.box['login']}/{tenant or self.tenant['tenant_id']}",
-            client_credential=credential or own, instance_discovery=False,
-            http_client=self.session)
+            client_credential=credential or own,
+            instance_discovery=False,
+            http_client=self.session,
+        )
 
     def ask_token(self, **words: Any) -> dict[str, Any]:
         scope = words.pop("scope", f"{self.box['exchange']}/.default")
@@ -123,10 +128,14 @@ class Caller:
         segment = rest.pop("segment", self.tenant["tenant_id"])
         version = rest.pop("version", "beta")
         headers = {
-            "Authorization": f"Bearer {self.token}", "Accept-Encoding": "identity",
-            "X-AnchorMailbox": ANCHOR + self.tenant["tenant_id"], **rest.pop("headers", {})}
+            "Authorization": f"Bearer {self.token}",
+            "Accept-Encoding": "identity",
+            "X-AnchorMailbox": ANCHOR + self.tenant["tenant_id"],
+            **rest.pop("headers", {}),
+        }
         url = rest.pop("url", "") or (
-            f"{self.box['exchange']}/adminapi/{version}/{segment}/InvokeCommand")
+            f"{self.box['exchange']}/adminapi/{version}/{segment}/InvokeCommand"
+        )
         body = {"CmdletInput": {"CmdletName": cmdlet, "Parameters": parameters}}
         answer = self.session.post(url, json=body, headers=headers, stream=True, **rest)
         # Mislabelled error bodies would raise in `requests`: keep what came over the wire.

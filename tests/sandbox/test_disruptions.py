@@ -194,8 +194,11 @@ def test_a_client_that_leaves_was_not_served(caller: Caller) -> None:
     url = f"{caller.box['exchange']}/adminapi/beta/{caller.tenant['tenant_id']}/InvokeCommand"
     window = {"StartDate": "2026-10-05", "EndDate": "2026-10-06", "ResultSize": 5000}
     answer = caller.session.post(
-        url, json={"CmdletInput": {"CmdletName": "Search-UnifiedAuditLog", "Parameters": window}},
-        headers={"Authorization": f"Bearer {caller.token}"}, stream=True)
+        url,
+        json={"CmdletInput": {"CmdletName": "Search-UnifiedAuditLog", "Parameters": window}},
+        headers={"Authorization": f"Bearer {caller.token}"},
+        stream=True,
+    )
     answer.raw.read(1000)
     answer.raw._connection.sock.close()  # as a killed process leaves it
     answer.close()

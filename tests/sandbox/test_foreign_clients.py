@@ -38,14 +38,24 @@ def node_folder() -> Path:
 
 def log_in(caller: Caller, folder: Path, client: str, **changes: str) -> dict[str, Any]:
     options = {
-        "clientId": caller.tenant["client_id"], "tenantId": caller.tenant["tenant_id"],
-        "login": caller.box["login"], "scope": f"{caller.box['exchange']}/.default",
-        "key": caller.pair.key_pem, "certificate": caller.pair.pem.decode(),
-        "sha256": caller.pair.certificate.fingerprint(hashes.SHA256()).hex(), **changes}
+        "clientId": caller.tenant["client_id"],
+        "tenantId": caller.tenant["tenant_id"],
+        "login": caller.box["login"],
+        "scope": f"{caller.box['exchange']}/.default",
+        "key": caller.pair.key_pem,
+        "certificate": caller.pair.pem.decode(),
+        "sha256": caller.pair.certificate.fingerprint(hashes.SHA256()).hex(),
+        **changes,
+    }
     done = subprocess.run(
-        [str(NODE), str(SCRIPT), client, json.dumps(options)], cwd=folder, check=False, timeout=60,
-        capture_output=True, text=True,
-        env={**os.environ, "NODE_EXTRA_CA_CERTS": caller.box.ca, "NO_PROXY": "127.0.0.1"})
+        [str(NODE), str(SCRIPT), client, json.dumps(options)],
+        cwd=folder,
+        check=False,
+        timeout=60,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NODE_EXTRA_CA_CERTS": caller.box.ca, "NO_PROXY": "127.0.0.1"},
+    )
     assert done.stdout, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -64,12 +74,14 @@ def test_node_client_logs_in_and_its_token_opens_exchange(
 
 
 @pytest.mark.parametrize("client", ["msal-node", "identity"])
-def test_node_client_understands_refusals(
-    small: Caller, node_folder: Path, client: str
-) -> None:
+def test_node_client_understands_refusals(small: Caller, node_folder: Path, client: str) -> None:
     """The same clients show the AADSTS code when the certificate is not registered."""
     other = make_pair()
     answer = log_in(
-        small, node_folder, client, certificate=other.pem.decode(),
-        sha256=other.certificate.fingerprint(hashes.SHA256()).hex())
+        small,
+        node_folder,
+        client,
+        certificate=other.pem.decode(),
+        sha256=other.certificate.fingerprint(hashes.SHA256()).hex(),
+    )
     assert "AADSTS700027" in answer["error"]

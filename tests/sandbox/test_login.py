@@ -24,18 +24,33 @@ def assertion(caller: Caller, pair: Pair, claims: dict[str, Any], **header: Any)
     digest = pair.certificate.fingerprint(hashes.SHA256())
     client, now = caller.tenant["client_id"], time.time()
     audience = f"{caller.box['login']}/{caller.tenant['tenant_id']}/oauth2/v2.0/token"
-    made = {"aud": audience, "iss": client, "sub": client, "jti": "same", "iat": now,
-            "exp": now + 300, **claims}
+    made = {
+        "aud": audience,
+        "iss": client,
+        "sub": client,
+        "jti": "same",
+        "iat": now,
+        "exp": now + 300,
+        **claims,
+    }
     words = {"x5t#S256": base64.urlsafe_b64encode(digest).decode(), **header}
-    return jwt.encode({k: v for k, v in made.items() if v is not None}, pair.key,
-                      algorithm=header.get("alg", "PS256"), headers=words)
+    return jwt.encode(
+        {k: v for k, v in made.items() if v is not None},
+        pair.key,
+        algorithm=header.get("alg", "PS256"),
+        headers=words,
+    )
 
 
 def ask(caller: Caller, signed: str, **form: str) -> requests.Response:
     body = {
-        "client_id": caller.tenant["client_id"], "grant_type": "client_credentials",
-        "scope": "https://outlook.office365.com/.default", "client_assertion": signed,
-        "client_assertion_type": ASSERTION_TYPE, **form}
+        "client_id": caller.tenant["client_id"],
+        "grant_type": "client_credentials",
+        "scope": "https://outlook.office365.com/.default",
+        "client_assertion": signed,
+        "client_assertion_type": ASSERTION_TYPE,
+        **form,
+    }
     url = f"{caller.box['login']}/{caller.tenant['tenant_id']}/oauth2/v2.0/token"
     return caller.session.post(url, data={k: v for k, v in body.items() if v})
 
@@ -56,7 +71,8 @@ def test_msal_logs_in_with_a_pfx(caller: Caller, tmp_path: Path) -> None:
 def test_msal_logs_in_with_pem_and_thumbprint(caller: Caller) -> None:
     """Unmodified msal gets a token with the older RS256 and x5t form."""
     answer = caller.ask_token(
-        credential={"private_key": caller.pair.key_pem, "thumbprint": caller.pair.sha1.hex()})
+        credential={"private_key": caller.pair.key_pem, "thumbprint": caller.pair.sha1.hex()}
+    )
     assert "access_token" in answer, answer
 
 
@@ -86,8 +102,7 @@ def test_roles_are_frozen_at_issue(caller: Caller) -> None:
     """A directory role granted later does not reach a token that was issued before."""
     caller.box.control.alter(caller.name, directory_roles=[])
     assert caller.search().status_code == 403
-    caller.box.control.alter(
-        caller.name, directory_roles=["29232cdf-9323-42fd-ade2-1d097af3e4de"])
+    caller.box.control.alter(caller.name, directory_roles=["29232cdf-9323-42fd-ade2-1d097af3e4de"])
     assert caller.search().status_code == 403
     caller.forget_token()
     assert caller.search().status_code == 200
@@ -103,10 +118,13 @@ def test_grants_take_time_to_spread(caller: Caller) -> None:
     assert later["switches"]["consented"] is False
 
 
-@pytest.mark.parametrize(("tenant", "wanted"), [
-    ("11111111-2222-4333-8444-555555555555", "invalid_tenant"),
-    ("nobody.onmicrosoft.com", "invalid_tenant"),
-])
+@pytest.mark.parametrize(
+    ("tenant", "wanted"),
+    [
+        ("11111111-2222-4333-8444-555555555555", "invalid_tenant"),
+        ("nobody.onmicrosoft.com", "invalid_tenant"),
+    ],
+)
 def test_unknown_tenant_fails_discovery(caller: Caller, tenant: str, wanted: str) -> None:
     """msal's constructor raises for an unknown tenant, and the body says invalid_tenant."""
     with pytest.raises(ValueError, match="authority"):
@@ -136,8 +154,9 @@ def test_unknown_client(caller: Caller) -> None:
 def test_unregistered_certificate(caller: Caller) -> None:
     """A certificate that was not uploaded is 700027 with the reason that the key was not found."""
     other = make_pair()
-    answer = caller.ask_token(credential={
-        "private_key": other.key_pem, "public_certificate": other.pem.decode()})
+    answer = caller.ask_token(
+        credential={"private_key": other.key_pem, "public_certificate": other.pem.decode()}
+    )
     assert answer["error_codes"] == [700027]
     assert "key was not found" in answer["error_description"]
 
@@ -164,13 +183,16 @@ def test_certificate_outside_its_validity(caller: Caller, begins: timedelta) -> 
     """An expired and a not yet valid certificate are 1000502."""
     pair = make_pair(begins)
     caller.box.control.register(caller.name, pair.pem)
-    answer = caller.ask_token(credential={
-        "private_key": pair.key_pem, "public_certificate": pair.pem.decode()})
+    answer = caller.ask_token(
+        credential={"private_key": pair.key_pem, "public_certificate": pair.pem.decode()}
+    )
     assert answer["error_codes"] == [1000502]
 
 
-@pytest.mark.parametrize("claims", [
-    {"exp": time.time() - 400}, {"nbf": time.time() + 100_000}, {"exp": int(time.time()) - 301}])
+@pytest.mark.parametrize(
+    "claims",
+    [{"exp": time.time() - 400}, {"nbf": time.time() + 100_000}, {"exp": int(time.time()) - 301}],
+)
 def test_assertion_outside_its_time(caller: Caller, claims: dict[str, Any]) -> None:
     """An assertion beyond its own times and five minutes of skew is 700024."""
     assert code(ask(caller, assertion(caller, caller.pair, claims))) == 700024
@@ -182,9 +204,14 @@ def test_login_clock_can_disagree(caller: Caller) -> None:
     assert caller.ask_token()["error_codes"] == [700024]
 
 
-@pytest.mark.parametrize("change", [
-    {"exp": int(time.time()) + 300, "iat": None}, {"exp": time.time() + 299.5},
-    {"exp": time.time() - 200}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exp": int(time.time()) + 300, "iat": None},
+        {"exp": time.time() + 299.5},
+        {"exp": time.time() - 200},
+    ],
+)
 def test_times_may_be_floats_or_integers(caller: Caller, change: dict[str, Any]) -> None:
     """Integer and float times are taken, within five minutes of skew; a jti may come again."""
     for _ in range(2):
@@ -201,19 +228,34 @@ def test_thumbprint_padding(caller: Caller, padded: bool, algorithm: str) -> Non
     assert ask(caller, signed).status_code == 200
 
 
-@pytest.mark.parametrize(("claims", "wanted"), [
-    ({"aud": "https://example.org/token"}, 700023), ({"sub": "someone else"}, 700021),
-    ({"exp": "soon"}, 50027), ({"exp": None}, 50027)])
+@pytest.mark.parametrize(
+    ("claims", "wanted"),
+    [
+        ({"aud": "https://example.org/token"}, 700023),
+        ({"sub": "someone else"}, 700021),
+        ({"exp": "soon"}, 50027),
+        ({"exp": None}, 50027),
+    ],
+)
 def test_wrong_claims(caller: Caller, claims: dict[str, Any], wanted: int) -> None:
     """Audience, issuer, subject and the form of times are checked."""
     assert code(ask(caller, assertion(caller, caller.pair, claims))) == wanted
 
 
-@pytest.mark.parametrize(("form", "wanted"), [
-    ({"client_assertion": ""}, 7000218), ({"scope": "https://outlook.office365.com"}, 70011),
-    ({"scope": "https://nowhere.example/.default"}, 500011),
-    ({"scope": "https://graph.microsoft.com/.default https://manage.office.com/.default"}, 700022),
-    ({"grant_type": "password"}, 70003), ({"client_secret": "x"}, 7000215)])
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ({"client_assertion": ""}, 7000218),
+        ({"scope": "https://outlook.office365.com"}, 70011),
+        ({"scope": "https://nowhere.example/.default"}, 500011),
+        (
+            {"scope": "https://graph.microsoft.com/.default https://manage.office.com/.default"},
+            700022,
+        ),
+        ({"grant_type": "password"}, 70003),
+        ({"client_secret": "x"}, 7000215),
+    ],
+)
 def test_wrong_forms(caller: Caller, form: dict[str, str], wanted: int) -> None:
     """Missing credential, malformed or foreign scope, two resources, other grants."""
     signed = assertion(caller, caller.pair, {})
@@ -226,9 +268,14 @@ def test_garbage_assertion(caller: Caller) -> None:
     assert code(ask(caller, "no.jwt.here")) == 50027
 
 
-@pytest.mark.parametrize(("switch", "wanted"), [
-    ({"app_disabled": True}, 7000112), ({"exchange_licensed": False}, 500011),
-    ({"blocked_by_policy": True}, 53003)])
+@pytest.mark.parametrize(
+    ("switch", "wanted"),
+    [
+        ({"app_disabled": True}, 7000112),
+        ({"exchange_licensed": False}, 500011),
+        ({"blocked_by_policy": True}, 53003),
+    ],
+)
 def test_switches_refuse_logins(caller: Caller, switch: dict[str, bool], wanted: int) -> None:
     """A disabled app, a tenant without Exchange and Conditional Access refuse with their codes."""
     caller.box.control.alter(caller.name, **switch)
@@ -237,10 +284,47 @@ def test_switches_refuse_logins(caller: Caller, switch: dict[str, bool], wanted:
 
 def test_every_code_can_be_played(caller: Caller) -> None:
     """Each code of the reference's table comes out as a fault, with its own number."""
-    codes = [700016, 90002, 900023, 700027, 700024, 1000502, 7000214, 7000277, 7000274, 50027,
-             50012, 700030, 7000215, 7000222, 7000218, 700025, 7000112, 7000229, 70011, 500011,
-             650051, 650052, 650056, 53003, 90038, 900382, 900432, 90099, 5000224, 90033, 90006,
-             90024, 90090, 90055, 65001, 50034, 70016, 70018, 70019]
+    codes = [
+        700016,
+        90002,
+        900023,
+        700027,
+        700024,
+        1000502,
+        7000214,
+        7000277,
+        7000274,
+        50027,
+        50012,
+        700030,
+        7000215,
+        7000222,
+        7000218,
+        700025,
+        7000112,
+        7000229,
+        70011,
+        500011,
+        650051,
+        650052,
+        650056,
+        53003,
+        90038,
+        900382,
+        900432,
+        90099,
+        5000224,
+        90033,
+        90006,
+        90024,
+        90090,
+        90055,
+        65001,
+        50034,
+        70016,
+        70018,
+        70019,
+    ]
     signed = assertion(caller, caller.pair, {})
     for number in codes:
         caller.box.control.set_fault("aadsts", caller.name, code=number)
@@ -272,6 +356,8 @@ def test_throttled_login_is_replayed_by_msal(caller: Caller) -> None:
 
 def test_instance_discovery_suits_both_versions(caller: Caller) -> None:
     """Discovery of the cloud has the endpoint of api-version 1.0 and the metadata list of 1.1."""
-    answer = caller.session.get(f"{caller.box['login']}/common/discovery/instance",
-                                params={"api-version": "1.1", "authorization_endpoint": "x"})
+    answer = caller.session.get(
+        f"{caller.box['login']}/common/discovery/instance",
+        params={"api-version": "1.1", "authorization_endpoint": "x"},
+    )
     assert {"tenant_discovery_endpoint", "metadata"} <= answer.json().keys()

@@ -72,8 +72,9 @@ def test_drop_after_acceptance(mail: Sandbox) -> None:
 
 def test_starttls_and_login(tmp_path: Path) -> None:
     """With STARTTLS and a login, plain sending and a wrong password are refused."""
-    with Sandbox(tmp_path, tenants=[], smtp_security="starttls",
-                 smtp_login=("me", "secret")) as box:
+    with Sandbox(
+        tmp_path, tenants=[], smtp_security="starttls", smtp_login=("me", "secret")
+    ) as box:
         context = ssl.create_default_context(cafile=box.ca)
         with smtplib.SMTP("127.0.0.1", box["smtp_port"]) as client:
             with pytest.raises(smtplib.SMTPException):

@@ -27,10 +27,20 @@ STRANGE = [
     '{"Id":"C","CreationTime":"2020-03-01T12:00:00+02:00","Lone":"\\ud800"}',
     '{"Id":"D","Operation":"no time"}',
     '{"Id":"E","CreationTime":"2020-03-02T00:00:00","Cut":"off',
-    json.dumps({"Identity": "F", "CreationDate": "2020-03-03T00:00:00Z",
-                "AuditData": 'not json at all \ud800 "quoted"'}),
-    json.dumps({"Identity": "G", "CreationDate": "2020-03-04T00:00:00Z",
-                "AuditData": '{"Id":"G","CreationTime":"soon"}'}),
+    json.dumps(
+        {
+            "Identity": "F",
+            "CreationDate": "2020-03-03T00:00:00Z",
+            "AuditData": 'not json at all \ud800 "quoted"',
+        }
+    ),
+    json.dumps(
+        {
+            "Identity": "G",
+            "CreationDate": "2020-03-04T00:00:00Z",
+            "AuditData": '{"Id":"G","CreationTime":"soon"}',
+        }
+    ),
 ]
 
 
@@ -50,7 +60,8 @@ def served(box: Sandbox, name: str = "contoso") -> dict[str, dict[str, Any]]:
     pair = make_pair()
     box.control.register(name, pair.pem)
     rows = Caller(box, name, pair).rows(
-        StartDate="2026-10-01", EndDate="2026-11-01", ResultSize=5000)
+        StartDate="2026-10-01", EndDate="2026-11-01", ResultSize=5000
+    )
     return {row["Identity"]: row for row in rows}
 
 
@@ -63,7 +74,7 @@ def test_strange_records_are_served_as_they_are(tmp_path: Path) -> None:
         assert texts == truth(box)
     assert len(texts) == 7
     assert '"Big":12345678901234567890123' in texts["A"]
-    assert '\\u00e9\\/\\ud83d\\udc22' in texts["A"]
+    assert "\\u00e9\\/\\ud83d\\udc22" in texts["A"]
     assert texts["A"].endswith('"X":1,"X":2}')
     assert texts["D"] == STRANGE[3]
     assert texts["F"] == 'not json at all \ud800 "quoted"'
@@ -84,8 +95,13 @@ def test_kept_times(tmp_path: Path) -> None:
     """With keep_times every text is the file's, and rows stand at their own times."""
     line = '{"Id":"A","CreationTime":"2026-10-07T08:09:10","RecordType":999}'
     path = write(tmp_path / "one.ndjson", [line])
-    with Sandbox(tmp_path / "box", tenants=["contoso", "other"], records=[f"contoso={path}"],
-                 keep_times=True, **PERIOD) as box:
+    with Sandbox(
+        tmp_path / "box",
+        tenants=["contoso", "other"],
+        records=[f"contoso={path}"],
+        keep_times=True,
+        **PERIOD,
+    ) as box:
         row = served(box)["A"]
         assert truth(box, "other") == {}
     assert row["AuditData"] == line
@@ -107,8 +123,9 @@ def test_shifting_is_deterministic(tmp_path: Path) -> None:
 def test_real_records_come_through(tmp_path: Path) -> None:
     """Every real record is served with its text untouched but for the CreationTime."""
     paths = sorted((SHARED / "data").glob("*.ndjson.gz"))
-    with Sandbox(tmp_path / "box", tenants=["contoso"], records=list(map(str, paths)),
-                 **PERIOD) as box:
+    with Sandbox(
+        tmp_path / "box", tenants=["contoso"], records=list(map(str, paths)), **PERIOD
+    ) as box:
         rows = served(box)
     lines = [line for path in paths for line in gzip.decompress(path.read_bytes()).splitlines()]
     assert len(lines) == len(rows)
@@ -118,9 +135,10 @@ def test_real_records_come_through(tmp_path: Path) -> None:
         new = json.loads(text)
         if "CreationTime" in old:
             assert text.encode() == line.replace(
-                old["CreationTime"].encode(), new["CreationTime"].encode(), 1) or (
-                    json.dumps({**old, "CreationTime": ""}) == json.dumps(
-                        {**new, "CreationTime": ""}))
+                old["CreationTime"].encode(), new["CreationTime"].encode(), 1
+            ) or (
+                json.dumps({**old, "CreationTime": ""}) == json.dumps({**new, "CreationTime": ""})
+            )
         else:
             assert text.encode() == line
 
@@ -162,8 +180,9 @@ def test_generator_keeps_the_load_profile(tmp_path: Path) -> None:
 
 def test_empty_nights(tmp_path: Path) -> None:
     """The rhythm `empty-nights` has no record at night or on a weekend."""
-    with Sandbox(tmp_path / "box", tenants=["contoso"], rate=500, rhythm="empty-nights",
-                 **PERIOD) as box:
+    with Sandbox(
+        tmp_path / "box", tenants=["contoso"], rate=500, rhythm="empty-nights", **PERIOD
+    ) as box:
         times = [datetime.fromisoformat(record["CreationTime"]) for record in generated(box)]
     assert times
     assert all(time.weekday() < 5 and 7 <= time.hour < 19 for time in times)

@@ -56,9 +56,14 @@ def test_result_count_modes(small: Caller, mode: str, wanted: int) -> None:
     assert {row["ResultCount"] for row in small.rows(ResultSize=10)} == {wanted}
 
 
-@pytest.mark.parametrize(("mode", "wanted"), [
-    ("object", {"moreRecordsAvailable": False}), ("string", '{"moreRecordsAvailable":false}'),
-    ("off", None)])
+@pytest.mark.parametrize(
+    ("mode", "wanted"),
+    [
+        ("object", {"moreRecordsAvailable": False}),
+        ("string", '{"moreRecordsAvailable":false}'),
+        ("off", None),
+    ],
+)
 def test_more_records_modes(small: Caller, mode: str, wanted: object) -> None:
     """moreRecordsAvailable comes as object, as text, or not at all."""
     small.box.control.alter(small.name, more_records=mode)
@@ -79,8 +84,17 @@ def test_orders(small: Caller) -> None:
 
 def test_borders(caller: Caller) -> None:
     """StartDate is in and EndDate out by default; both can be switched."""
-    lines = [json.dumps({"Id": f"id-{hour}", "CreationTime": f"2026-10-05T{hour:02}:00:00",
-                         "RecordType": 15, "Operation": "UserLoggedIn"}) for hour in (1, 2, 3)]
+    lines = [
+        json.dumps(
+            {
+                "Id": f"id-{hour}",
+                "CreationTime": f"2026-10-05T{hour:02}:00:00",
+                "RecordType": 15,
+                "Operation": "UserLoggedIn",
+            }
+        )
+        for hour in (1, 2, 3)
+    ]
     caller.box.control.add_lines(caller.name, lines)
     window = {"StartDate": "2026-10-05T01:00:00Z", "EndDate": "2026-10-05T03:00:00Z"}
     assert caller.ids(**window) == ["id-2", "id-1"]
@@ -88,9 +102,15 @@ def test_borders(caller: Caller) -> None:
     assert caller.ids(**window) == ["id-3", "id-2"]
 
 
-@pytest.mark.parametrize(("start", "end"), [
-    ("2026-10-05", "2026-10-06"), ("2026-10-05T00:00:00", "2026-10-06T00:00:00"),
-    ("2026-10-05T02:00:00+02:00", "2026-10-06T02:00:00+02:00"), ("10/05/2026", "10/06/2026")])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-10-05", "2026-10-06"),
+        ("2026-10-05T00:00:00", "2026-10-06T00:00:00"),
+        ("2026-10-05T02:00:00+02:00", "2026-10-06T02:00:00+02:00"),
+        ("10/05/2026", "10/06/2026"),
+    ],
+)
 def test_date_forms_mean_utc(small: Caller, start: str, end: str) -> None:
     """Dates without time are midnight, without zone UTC; offsets and US dates are understood."""
     assert len(small.rows(StartDate=start, EndDate=end, ResultSize=5000)) == 300
@@ -101,12 +121,18 @@ def test_same_date_twice_finds_nothing(small: Caller) -> None:
     assert small.rows(StartDate="2026-10-05", EndDate="2026-10-05") == []
 
 
-@pytest.mark.parametrize(("change", "text"), [
-    ({"StartDate": "2026-10-07"}, "is later than endDate"),
-    ({"StartDate": "2020-01-01"}, "startDate should be after"),
-    ({"StartDate": "yesterday"}, "Cannot convert value"), ({"StartDate": None}, "StartDate"),
-    ({"Colour": "blue"}, "Colour"), ({"RecordType": "Nonsense"}, "ExchangeItemAggregated"),
-    ({"RecordType": ["ExchangeItem"]}, "RecordType")])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"StartDate": "2026-10-07"}, "is later than endDate"),
+        ({"StartDate": "2020-01-01"}, "startDate should be after"),
+        ({"StartDate": "yesterday"}, "Cannot convert value"),
+        ({"StartDate": None}, "StartDate"),
+        ({"Colour": "blue"}, "Colour"),
+        ({"RecordType": "Nonsense"}, "ExchangeItemAggregated"),
+        ({"RecordType": ["ExchangeItem"]}, "RecordType"),
+    ],
+)
 def test_bad_parameters(small: Caller, change: dict[str, object], text: str) -> None:
     """Wrong, old or missing dates, unknown parameters and types are 400 with their sentence."""
     answer = small.search(**change)
@@ -130,8 +156,11 @@ def test_filters(small: Caller) -> None:
     """Operations, UserIds, FreeText and IPAddresses narrow the rows."""
     rows = small.rows(ResultSize=5000)
     one = rows[7]
-    address = next(json.loads(r["AuditData"])["ClientIP"] for r in rows
-                   if json.loads(r["AuditData"]).get("ClientIP"))
+    address = next(
+        json.loads(r["AuditData"])["ClientIP"]
+        for r in rows
+        if json.loads(r["AuditData"]).get("ClientIP")
+    )
     wanted = [r["Identity"] for r in rows if r["Operations"] == one["Operations"]]
     assert small.ids(ResultSize=5000, Operations=[one["Operations"].upper()]) == wanted
     assert one["Identity"] in small.ids(ResultSize=5000, UserIds=one["UserIds"])
@@ -147,8 +176,10 @@ def test_formatted_names_numbers(small: Caller) -> None:
 
 def test_select_trims_columns(small: Caller) -> None:
     """`?$select=` leaves only the named columns."""
-    url = (f"{small.box['exchange']}/adminapi/beta/{small.tenant['tenant_id']}"
-           "/InvokeCommand?$select=Identity,AuditData")
+    url = (
+        f"{small.box['exchange']}/adminapi/beta/{small.tenant['tenant_id']}"
+        "/InvokeCommand?$select=Identity,AuditData"
+    )
     row = small.invoke("Search-UnifiedAuditLog", DAY, url=url).json()["value"][0]
     assert row.keys() == {"Identity", "AuditData"}
 
@@ -158,8 +189,10 @@ def test_late_records_appear_when_they_arrive(caller: Caller) -> None:
     moment = datetime.now(UTC) - timedelta(hours=5)
     line = json.dumps({"Id": "late", "CreationTime": f"{moment:%Y-%m-%dT%H:%M:%S}"})
     caller.box.control.add_lines(caller.name, [line], arrival=6 * 3600)
-    window = {"StartDate": f"{moment - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
-              "EndDate": f"{moment + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"}
+    window = {
+        "StartDate": f"{moment - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
+        "EndDate": f"{moment + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
+    }
     assert caller.ids(**window) == []
     assert caller.box.control.report()["tenants"][caller.name]["not_yet_arrived"] == 1
     caller.box.control.set_clock(events_offset=2 * 3600)
@@ -227,6 +260,7 @@ def test_concurrency_limit(small: Caller) -> None:
     """Beyond the tenant's limit a call gets the plain text about concurrent requests."""
     small.box.control.alter(small.name, concurrency_limit=1, seconds_per_call=1.0)
     from concurrent.futures import ThreadPoolExecutor
+
     assert small.token
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: small.search(), range(4)))

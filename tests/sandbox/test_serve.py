@@ -21,20 +21,42 @@ from sandbox import Control, ControlRefused, Sandbox
 def serve(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "sandbox", "serve", "--dir", str(folder), *words],
-        cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_serves_until_sigterm(tmp_path: Path) -> None:
     """`serve` writes sandbox.json for its owner only, prints one line, and reports at the end."""
-    running = serve(tmp_path, "--tenants", "one,two", "--rate", "50",
-                    "--from", "2026-10-01", "--to", "2026-10-08")
+    running = serve(
+        tmp_path,
+        "--tenants",
+        "one,two",
+        "--rate",
+        "50",
+        "--from",
+        "2026-10-01",
+        "--to",
+        "2026-10-08",
+    )
     try:
         assert running.stdout is not None
         assert running.stdout.readline().startswith("sandbox ready:")
         said = json.loads((tmp_path / "sandbox.json").read_text("utf-8"))
         assert [tenant["name"] for tenant in said["tenants"]] == ["one", "two"]
-        assert {"login", "exchange", "management", "graph", "control", "vault", "smtp_port", "ca",
-                "control_key"} <= said.keys()
+        assert {
+            "login",
+            "exchange",
+            "management",
+            "graph",
+            "control",
+            "vault",
+            "smtp_port",
+            "ca",
+            "control_key",
+        } <= said.keys()
         mode = stat.S_IMODE((tmp_path / "sandbox.json").stat().st_mode)
         assert mode == 0o600
         assert Control.of(tmp_path).tenant("one")["records"] > 0
@@ -51,8 +73,9 @@ def test_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        running = serve(tmp_path, "--tenants", "one", "--rate", "0", "--port-base",
-                        str(taken.getsockname()[1]))
+        running = serve(
+            tmp_path, "--tenants", "one", "--rate", "0", "--port-base", str(taken.getsockname()[1])
+        )
         _, err = running.communicate(timeout=20)
     assert running.returncode == 1
     assert err.startswith("sandbox: ")
@@ -78,8 +101,11 @@ def test_control_wants_its_key(box: Sandbox) -> None:
 
 def test_control_refuses_with_reasons(caller: Caller) -> None:
     """Unknown switches, wrong types and unknown tenants are refused in words."""
-    for change, words in (({"colour": 1}, "no switch"), ({"consented": "yes"}, "wants bool"),
-                          ({"order": "sideways"}, "is one of")):
+    for change, words in (
+        ({"colour": 1}, "no switch"),
+        ({"consented": "yes"}, "wants bool"),
+        ({"order": "sideways"}, "is one of"),
+    ):
         with pytest.raises(ControlRefused, match=words):
             caller.box.control.alter(caller.name, **change)
     with pytest.raises(ControlRefused, match="no tenant"):
@@ -89,8 +115,12 @@ def test_control_refuses_with_reasons(caller: Caller) -> None:
 def test_certificates_come_and_go(caller: Caller) -> None:
     """A removed certificate no longer logs in; a new one takes effect after its propagation."""
     control = caller.box.control
-    assert control.unregister(caller.name, control.tenant(caller.name)["certificates"][0]
-                              ["thumbprint"]) == 1
+    assert (
+        control.unregister(
+            caller.name, control.tenant(caller.name)["certificates"][0]["thumbprint"]
+        )
+        == 1
+    )
     assert caller.ask_token()["error_codes"] == [700027]
     control.alter(caller.name, propagation_seconds=0.6)
     control.register(caller.name, caller.pair.pem)
@@ -111,8 +141,9 @@ def test_tenants_can_go(caller: Caller) -> None:
 def test_large_logs_load_fast(tmp_path: Path) -> None:
     """Half a million records are there in seconds, and a full page does not take one."""
     begun = time.monotonic()
-    with Sandbox(tmp_path, tenants=["big"], rate=23_000, start="2026-10-01",
-                 end="2026-11-01") as box:
+    with Sandbox(
+        tmp_path, tenants=["big"], rate=23_000, start="2026-10-01", end="2026-11-01"
+    ) as box:
         assert box.tenant("big")["records"] > 300_000  # type: ignore[operator]
         assert time.monotonic() - begun < 30
         pair = make_pair()

@@ -78,8 +78,9 @@ def test_a_lost_page_is_skipped(busy: Caller) -> None:
 def split(caller: Caller, **rest: Any) -> requests.Response:
     caller.box.control.alter(caller.name, odata_split=True)
     parameters = {"StartDate": "2026-10-05", "EndDate": "2026-10-06", "ResultSize": 5000}
-    return caller.invoke("Search-UnifiedAuditLog", parameters,
-                         headers={"Prefer": "odata.maxpagesize=1000"}, **rest)
+    return caller.invoke(
+        "Search-UnifiedAuditLog", parameters, headers={"Prefer": "odata.maxpagesize=1000"}, **rest
+    )
 
 
 def follow(caller: Caller, answer: requests.Response, **rest: Any) -> requests.Response:

@@ -48,9 +48,11 @@ def owner(vault_box: Sandbox) -> Iterator[Caller]:
 def credential(owner: Caller) -> Iterator[CertificateCredential]:
     """The vault is opened with the app's own certificate, through azure-identity."""
     with CertificateCredential(
-        owner.tenant["tenant_id"], owner.tenant["client_id"],
+        owner.tenant["tenant_id"],
+        owner.tenant["client_id"],
         certificate_data=owner.pair.key_pem.encode() + owner.pair.pem,
-        authority=owner.box["login"], disable_instance_discovery=True,
+        authority=owner.box["login"],
+        disable_instance_discovery=True,
         connection_verify=owner.box.ca,
     ) as made:
         yield made
@@ -92,7 +94,8 @@ def test_non_exportable_secret_has_no_key(
     """A non-exportable certificate's secret holds the certificate only."""
     pair = fresh_pair()
     owner.box.control.put_in_vault(
-        "locked", pair.key_pem, pair.pem, exportable=False, content_type=content_type)
+        "locked", pair.key_pem, pair.pem, exportable=False, content_type=content_type
+    )
     value = client(SecretClient, owner, credential).get_secret("locked").value
     if content_type == PEM:
         assert "PRIVATE" not in value
@@ -135,8 +138,10 @@ def test_remote_signing_logs_in(owner: Caller, credential: Any) -> None:
         header = f'{{"alg":"PS256","typ":"JWT","x5t#S256":"{thumbprint}"}}'
         client_id, now = owner.tenant["client_id"], int(time.time())
         audience = f"{owner.box['login']}/{owner.tenant['tenant_id']}/oauth2/v2.0/token"
-        claims = (f'{{"aud":"{audience}","iss":"{client_id}","sub":"{client_id}","jti":"1",'
-                  f'"nbf":{now},"exp":{now + 300}}}')
+        claims = (
+            f'{{"aud":"{audience}","iss":"{client_id}","sub":"{client_id}","jti":"1",'
+            f'"nbf":{now},"exp":{now + 300}}}'
+        )
         head = f"{word(header.encode())}.{word(claims.encode())}"
         digest = hashlib.sha256(head.encode()).digest()
         return f"{head}.{word(signer.sign(SignatureAlgorithm.ps256, digest).signature)}"
@@ -187,7 +192,9 @@ def test_wrong_digest_is_refused(owner: Caller, credential: Any) -> None:
     token = credential.get_token("https://vault.azure.net/.default").token
     answer = owner.session.post(
         f"{owner.box['vault']}/keys/signer/sign?api-version=7.4",
-        json={"alg": "PS256", "value": "c2hvcnQ"}, headers={"Authorization": f"Bearer {token}"})
+        json={"alg": "PS256", "value": "c2hvcnQ"},
+        headers={"Authorization": f"Bearer {token}"},
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BadParameter")
 
 
@@ -209,6 +216,8 @@ def test_token_of_another_tenant_is_challenged(owner: Caller) -> None:
     vault_token = stranger.ask_token(scope="https://vault.azure.net/.default")["access_token"]
     graph_token = owner.ask_token(scope="https://graph.microsoft.com/.default")["access_token"]
     for token in (vault_token, graph_token):
-        answer = owner.session.get(f"{owner.box['vault']}/secrets/app?api-version=7.4",
-                                   headers={"Authorization": f"Bearer {token}"})
+        answer = owner.session.get(
+            f"{owner.box['vault']}/secrets/app?api-version=7.4",
+            headers={"Authorization": f"Bearer {token}"},
+        )
         assert answer.status_code == 401
