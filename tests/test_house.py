@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -324,3 +325,28 @@ def _duration(length: timedelta) -> str:
         if seconds % size == 0 and seconds // size > 1:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def test_the_log_reference_names_every_event() -> None:
+    """docs/logs.md has exactly the events that the code logs, all in past-tense `noun_verb`."""
+    text = (ROOT / "docs" / "logs.md").read_text("utf-8")
+    logged = {event for path, code in _texts() for event in _events(path, code)}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == logged
+    irregular = {"sent", "lost", "taken_over"}
+    for event in logged:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)+", event), event
+        assert event.endswith("ed") or event.split("_", 1)[1] in irregular, event
+
+
+def _events(path: Path, code: str) -> Iterator[str]:
+    """The first argument of every `log.…(…)`; one that is not a constant fails the test."""
+    if path.suffix != ".py" or path.parts[0] not in ("trailkeeper", "worker", "beat"):
+        return
+    levels = {"debug", "info", "warning", "error", "exception", "critical"}
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[first, *_]
+            ) if level in levels:
+                assert isinstance(first, ast.Constant), f"{path}:{node.lineno}"
+                yield str(first.value)
