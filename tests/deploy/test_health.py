@@ -1,0 +1,143 @@
+"""`python -m worker.health` against real workers, a real beat and a Redis that comes and goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.servers.redis import RedisServer, redis_server
+from trailkeeper.settings import load
+from worker.health import SCHEDULE_FILE, SCHEDULE_STALE, Health, Role, judge, main
+
+CELERY = [sys.executable, "-m", "celery", "--quiet"]
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, redis: RedisServer) -> Path:
+    """A configuration folder that names the server; its data folder exists."""
+    (tmp_path / "data").mkdir()
+    text = f'[service]\nredis = "{redis.url}"\n'
+    (tmp_path / "trailkeeper.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@contextmanager
+def _running(folder: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Celery process in a group of its own, which is killed whole at the end."""
+    environment = {**os.environ, "TRAILKEEPER_CONFIG": str(folder)}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*CELERY, *words], env=environment, stderr=log, stdout=log, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _judged(role: Role, folder: Path) -> Health:
+    return judge(role, load(folder), datetime.now(UTC))
+
+
+def _alive_in_time(role: Role, folder: Path) -> Health:
+    deadline = time.monotonic() + 60
+    while not (health := _judged(role, folder)).alive and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert health.alive, (health.line, (folder / "log").read_text())
+    return health
+
+
+def _worker(folder: Path) -> list[str]:
+    options = ["-Q", "pull", "-n", "pull@%h", "--concurrency", "1"]
+    return ["-A", "worker.app", "worker", *options]
+
+
+def test_worker_is_judged_by_its_main_process(folder: Path) -> None:
+    """A worker whose child never comes back is alive; one whose main process hangs is not."""
+    with _running(folder, *_worker(folder)) as process:
+        assert "answers" in _alive_in_time(Role.PULL, folder).line
+        (child,) = psutil.Process(process.pid).children()
+        child.suspend()  # as a segment that takes for ever
+        assert _judged(Role.PULL, folder).alive
+        process.send_signal(signal.SIGSTOP)
+        hanging = _judged(Role.PULL, folder)
+    assert not hanging.alive
+    assert "no answer" in hanging.line
+
+
+def test_one_worker_does_not_answer_for_another(folder: Path) -> None:
+    """A pulling worker that runs says nothing of the keeper beside it."""
+    with _running(folder, *_worker(folder)):
+        _alive_in_time(Role.PULL, folder)
+        assert not _judged(Role.KEEP, folder).alive
+
+
+def test_beat_is_alive_once_it_runs(folder: Path) -> None:
+    """A beat that has begun has written its schedule where the check looks for it."""
+    assert not _judged(Role.BEAT, folder).alive
+    with _running(folder, "-A", "beat.app", "beat", "--pidfile="):
+        assert _alive_in_time(Role.BEAT, folder).line.startswith("beat: schedule written")
+
+
+def test_beat_that_stopped_writing_is_dead(folder: Path) -> None:
+    """A schedule that is older than the limit means a beat that hangs."""
+    schedule = folder / "data" / f"{SCHEDULE_FILE}.dat"
+    schedule.touch()
+    now = datetime.now(UTC)
+    assert judge(Role.BEAT, load(folder), now).alive
+    assert not judge(Role.BEAT, load(folder), now + SCHEDULE_STALE + timedelta(seconds=2)).alive
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_nobody_is_dead_while_redis_is(role: Role, folder: Path, redis: RedisServer) -> None:
+    """Without Redis nothing is condemned: a restart would only cost the work in hand."""
+    redis.stop()
+    health = _judged(role, folder)
+    assert health.alive
+    assert "waits for Redis" in health.line
+
+
+def test_exit_code_and_one_line(
+    folder: Path,
+    redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command says one line and 0 or 1, also when the configuration is refused."""
+    monkeypatch.setenv("TRAILKEEPER_CONFIG", str(folder))
+    assert main(["beat"]) == 1
+    redis.stop()
+    assert main(["beat"]) == 0
+    (folder / "trailkeeper.toml").write_text("nonsense", encoding="utf-8")
+    assert main(["beat"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "not valid TOML" in lines[2]
+
+
+def test_password_is_not_said(folder: Path, redis: RedisServer) -> None:
+    """A Redis that refuses the password is named without it."""
+    redis.client().config_set("requirepass", "right-one")
+    (folder / "password").write_text("wrong-one", encoding="utf-8")
+    text = f'[service]\nredis = "{redis.url}"\nredis_password = "file:password"\n'
+    (folder / "trailkeeper.toml").write_text(text, encoding="utf-8")
+    health = _judged(Role.PULL, folder)
+    assert "wrong-one" not in health.line
+    assert health.alive
