@@ -13,10 +13,20 @@ from tests.cli.conftest import DAYS, RECORDS, Line
 from trailkeeper.bootstrap import READABLE
 from trailkeeper.model.stream import Source
 
-CONTRACT_KEYS = (
-    "tenant source from to complete_seconds provisional_from suspect gaps "
-    "records_received records_stored duplicates conflicts"
-).split()
+CONTRACT_KEYS = [
+    "tenant",
+    "source",
+    "from",
+    "to",
+    "complete_seconds",
+    "provisional_from",
+    "suspect",
+    "gaps",
+    "records_received",
+    "records_stored",
+    "duplicates",
+    "conflicts",
+]
 SLOW_RANGE = ("2026-09-01", "2026-10-31")
 
 

@@ -70,9 +70,11 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(collected: Line) -> N
 def test_head_sees_whole_lines(collected: Line) -> None:
     """The first line of a pipe is a whole record."""
     process = collected.start("export", "--tenant", collected.tenant)
-    head = subprocess.run(
-        ["head", "-n1"], stdin=process.stdout, capture_output=True, text=True, check=True
-    )
+    assert process.stdout
+    with process.stdout as pipe:
+        head = subprocess.run(
+            ["head", "-n1"], stdin=pipe, capture_output=True, text=True, check=True
+        )
     process.wait(60)
     assert head.stdout.startswith("{")
     assert head.stdout.endswith("}\n")

@@ -50,8 +50,9 @@ def stored_range(start: str | None, end: str | None) -> Range | None:
 def past_range(start: str, end: str | None, now: datetime) -> tuple[Range, bool]:
     """A range to ask Microsoft for, ending now at the latest; whether it had to be cut there."""
     first = instant("--from", start)
-    last = instant("--to", end) if end else now
-    ordered(first, last)
+    last = instant("--to", end) if end else max(first, now)
+    if end:
+        ordered(first, last)
     if first >= now:
         raise UsageError(
             f"--from {iso(first)} lies in the future", "Name a range that has begun already."
