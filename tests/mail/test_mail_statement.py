@@ -26,6 +26,15 @@ def test_complete_month_says_for_what_and_how_it_is_proven() -> None:
     assert not statement.stretches
 
 
+def test_complete_search_proves_the_month_alone() -> None:
+    """A feed that remembers only the month's end does not make a searched month incomplete."""
+    statement = state(month_report(figures(), [coverage(), coverage(FEED[0], gaps=[GAP])]))
+    assert statement.complete
+    assert not statement.stretches
+    assert "Management Activity feed" not in statement.headline
+    assert len(statement.sources) == 2
+
+
 def test_complete_month_without_records_says_that_there_were_none() -> None:
     """An empty month that is proven does not speak of records in the report."""
     headline = state(month_report()).headline

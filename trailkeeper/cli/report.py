@@ -57,13 +57,15 @@ def report(
 
       trailkeeper report --tenant contoso --month 2026-10 --send --again
     """
+    from trailkeeper.model.coverage import proves
+
     with opened(config, verbose) as world:
         chosen, asked = _asked(world, tenant, month, send, again, folder)
         outcome = (
             _send(world, chosen, asked, again) if send else _render(world, chosen, asked, folder)
         )
         coverages = world.report.coverage(chosen, asked.window(chosen.zone))
-        complete = all(each.is_complete for each in coverages) and bool(coverages)
+        complete = proves(coverages)
         if as_json:
             summary = {"tenant": tenant, "month": str(asked), "complete": complete}
             output.json_line({**summary, **outcome, "coverage": [c.as_json() for c in coverages]})

@@ -9,7 +9,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from trailkeeper.mail.wording import counted, length, number, period, shown, span
-from trailkeeper.model.coverage import Coverage, Stretch
+from trailkeeper.model.coverage import Coverage, Stretch, decisive
 from trailkeeper.model.report import MonthReport
 from trailkeeper.model.segment import MergeCounts
 from trailkeeper.model.stream import Source, Stream
@@ -110,7 +110,9 @@ def _days(window: Window, zone: ZoneInfo) -> Iterator[date]:
 
 
 def _complete(report: MonthReport) -> str:
-    sources = _listed(dict.fromkeys(SOURCE_NAMES[c.stream.source] for c in report.coverage))
+    sources = _listed(
+        dict.fromkeys(SOURCE_NAMES[c.stream.source] for c in decisive(report.coverage))
+    )
     month = _period(report)
     asked = _asked(report).duration
     claim = (
@@ -163,9 +165,9 @@ def _asked(report: MonthReport) -> Window:
 
 def _provisional(report: MonthReport, zone: ZoneInfo) -> Iterator[str]:
     """One line a source: where records may still be added by Microsoft."""
-    for source in dict.fromkeys(c.stream.source for c in report.coverage):
+    for source in dict.fromkeys(c.stream.source for c in decisive(report.coverage)):
         young = union(
-            w for c in report.coverage if c.stream.source is source for w in c.provisional
+            w for c in decisive(report.coverage) if c.stream.source is source for w in c.provisional
         )
         if young:
             listed = _listed(span(w, zone) for w in young[:3])
@@ -209,7 +211,7 @@ def _by_time(
 
 
 def _unproven(report: MonthReport, kind: Kind) -> Iterator[tuple[Stream, Stretch]]:
-    for coverage in report.coverage:
+    for coverage in decisive(report.coverage):
         stretches = coverage.suspect if kind is Kind.SUSPECT else coverage.gaps
         for stretch in (*stretches, *(_unasked(report, coverage) if kind is Kind.GAP else ())):
             yield coverage.stream, stretch

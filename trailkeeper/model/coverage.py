@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from trailkeeper.model.segment import Finding, MergeCounts, Verdict
 from trailkeeper.model.stream import Stream
-from trailkeeper.model.window import Window, iso, subtract, total, union
+from trailkeeper.model.window import Axis, Window, iso, subtract, total, union
 
 NOT_COLLECTED = "not collected yet"
 
@@ -68,6 +68,25 @@ class Coverage:
             "duplicates": self.counts.duplicates,
             "conflicts": self.counts.conflicts,
         }
+
+
+def decisive(coverages: Sequence[Coverage]) -> tuple[Coverage, ...]:
+    """The coverages that decide whether a month of occurrences is complete.
+
+    A source that is asked by occurrence and is complete proves the month by itself: the search and
+    the feed hold the same records (management-api-and-graph.md, section 3), and the feed, which
+    remembers seven days, could never say so of a month that was over when it began. Without such a
+    source every one has to be complete.
+    """
+    complete = tuple(c for c in coverages if c.is_complete)
+    alone = any(c.range.axis is Axis.OCCURRED for c in complete)
+    return complete if alone else tuple(coverages)
+
+
+def proves(coverages: Sequence[Coverage]) -> bool:
+    """Whether together they prove a month of occurrences; nothing asked is nothing proven."""
+    deciding = decisive(coverages)
+    return bool(deciding) and all(c.is_complete for c in deciding)
 
 
 def _stretch_json(stretch: Stretch) -> dict[str, str]:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from trailkeeper.model.coverage import Coverage
+from trailkeeper.model.coverage import Coverage, proves
 from trailkeeper.model.window import Window
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
@@ -106,8 +106,8 @@ class MonthReport:
 
     @property
     def is_complete(self) -> bool:
-        """False when there is no coverage at all: nothing asked is nothing proven."""
-        return bool(self.coverage) and all(c.is_complete for c in self.coverage)
+        """Whether the month is proven; see `coverage.decisive` for which sources decide."""
+        return proves(self.coverage)
 
 
 class ReportState(StrEnum):

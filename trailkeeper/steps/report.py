@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 import structlog
 
 from trailkeeper.errors import UsageError
-from trailkeeper.model.coverage import Coverage
+from trailkeeper.model.coverage import Coverage, decisive, proves
 from trailkeeper.model.report import Month, MonthReport, Rendered
 from trailkeeper.model.segment import Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
@@ -145,7 +145,7 @@ class CloseMonths:
             return False
         asked = (window.start, window.end)
         coverage = self.cover.of_tenant(tenant, now, asked)
-        if all(c.is_complete and not c.provisional for c in coverage):
+        if proves(coverage) and not any(c.provisional for c in decisive(coverage)):
             return True
         waited = now >= max(window.end, begun_at) + collection.report_grace
         return waited and not self._in_flight(tenant, asked)
