@@ -2,11 +2,12 @@
 
     python -m benchmarks.line_speed [--records 50000] [--rounds 3]
 
-The pages are real answers of the sandbox, kept in memory. *Line*: one process runs the pull step
-(parse, check, land with fsync, mark in the ledger) on every page, then the merge step (deduplicate,
-commit to the Delta table, mark). *Limit*: the same bytes, split into raw records and typed headers
-by the fastest JSON library at hand and written as zstd Parquet by polars; nothing is checked,
-deduplicated, made durable or marked. The two take turns; the ratio is of the medians.
+The pages are real answers of the sandbox, kept in memory. *Line*: one process collects as
+`trailkeeper collect` does: the pull step (parse, check, land with fsync, mark in the ledger) on
+every page, and beside it the merge step (deduplicate, commit to the Delta table, mark). *Limit*:
+the same bytes, split into raw records and typed headers by the fastest JSON library at hand and
+written as zstd Parquet by polars; nothing is checked, deduplicated, made durable or marked. The two
+take turns; the ratio is of the medians.
 
 *Memory*: a fresh worker process pulls one window of the same size from the running sandbox over
 TLS; the peak is the kernel's own count of that process (VmHWM).
@@ -37,6 +38,7 @@ from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.settings import load
+from trailkeeper.steps.collect import CollectStep
 
 START = datetime(2026, 10, 5, tzinfo=UTC)
 STREAM = Stream(TENANT, Source.EXCHANGE)
@@ -111,15 +113,17 @@ def _fetch(found: Lab, window: Window) -> Pages:
 
 
 def _run_line(world: World, client: object, window: Window) -> MergeCounts:
-    """Pull hour by hour through `client`, then merge."""
+    """Collect hour by hour through `client`: pull and merge side by side, in this process."""
     source = world.sources[Source.EXCHANGE]
     assert isinstance(source, ExchangeSource)
     source.client = lambda tenant: client  # type: ignore[method-assign, assignment, return-value]
     segments = [NewSegment(STREAM, hour, Purpose.COLLECT) for hour in window.pieces(HOUR)]
     world.ledger.plan(STREAM, lambda frontier: segments, world.clock.now())
-    for segment_id in world.ledger.planned_ids(segments):
-        world.pull(segment_id, "benchmark")
-    return world.merge(TENANT, "benchmark")
+    service, cadence = world.settings.service, world.settings.collection.cadence()
+    step = CollectStep(
+        world.ledger, world.clock, world.pull, world.merge, "benchmark", 1, cadence, service.lease
+    )
+    return step(TENANT, [(STREAM, window)], lambda progress: None).merged
 
 
 def _time_line(found: Lab, window: Window, pages: Pages, name: str) -> tuple[int, float]:
