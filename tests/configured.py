@@ -83,6 +83,7 @@ class Configured:
 
     def _main(self) -> str:
         service = {"data": str(self.data), "partner_tenant_id": PARTNER, **self.service}
+        service.setdefault("upload_pause", "0s")
         smtp = f'{{ host = "127.0.0.1", port = {self.box["smtp_port"]}, security = "none" }}'
         hosts = {k: self.box[k] for k in ("login", "exchange", "management", "graph")}
         return "\n".join(

@@ -102,6 +102,10 @@ class CloudSettings(_Section):
     graph: HttpsUrl
     vault: HttpsUrl = "https://vault.azure.net"
     """audience of Key Vault tokens in this cloud"""
+    exchange_audience: HttpsUrl | None = None
+    """what Entra calls Exchange, where that is not the URL of `exchange`"""
+    management_audience: HttpsUrl | None = None
+    """what Entra calls the feed, where that is not the URL of `management`"""
     ca_bundle: Path | None = None
     """PEM file trusted instead of the system's authorities"""
 
@@ -172,6 +176,10 @@ class ServiceSettings(_Section):
     lease: Annotated[Duration, AfterValidator(_at_least_3_seconds)] = timedelta(minutes=2)
     """how long a dead worker's segment waits for the next one. A living worker renews it; shorter
     is taken over sooner, and a machine that stands still for longer pulls the segment twice."""
+    upload_pause: Duration = timedelta(seconds=10)
+    """before each of three more logins with a certificate that Entra does not know and that has
+    never worked here: an upload takes a while to spread. Shorter parks a tenant whose certificate
+    was uploaded a moment ago; longer holds a worker up."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

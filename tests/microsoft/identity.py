@@ -114,7 +114,8 @@ def write_cloud(folder: Path, box: Sandbox, service: str = "") -> None:
     sites = {name: box[name] for name in ("login", "exchange", "management", "graph")}
     lines = [f'{name} = "{url}"' for name, url in sites.items()]
     (folder / "trailkeeper.toml").write_text(
-        f'[service]\ndata = "./data"\n{service}\n[clouds.lab]\nca_bundle = "{box.ca}"\n'
+        f'[service]\ndata = "./data"\nupload_pause = "0s"\n{service}\n'
+        f'[clouds.lab]\nca_bundle = "{box.ca}"\n'
         + "\n".join(lines)
     )
 

@@ -205,12 +205,48 @@ def test_a_broken_login_is_transient(
 
 
 def test_an_unregistered_certificate_needs_a_person(enrolled: Enrolled) -> None:
-    """A certificate that the app does not know is read again once, then a person is needed."""
+    """A certificate that the app does not know is waited for three times, then needs a person."""
     enrolled.write_pfx(make_pair())
+    tokens = enrolled.tokens()
     with pytest.raises(NeedsPerson, match="AADSTS700027") as caught:
-        enrolled.tokens().get(enrolled.tenant, enrolled.audience)
+        tokens.get(enrolled.tenant, enrolled.audience)
     assert "Upload" in caught.value.remedy
-    assert enrolled.logins() == 2
+    assert enrolled.logins() == 4
+    with pytest.raises(NeedsPerson, match="AADSTS700027"):
+        tokens.get(enrolled.tenant, enrolled.audience)
+    assert enrolled.logins() == 5  # it was waited for once: the next task does not wait again
+
+
+def test_a_fresh_upload_is_waited_for(enrolled: Enrolled) -> None:
+    """Refused twice because its upload still spreads, a certificate logs in at the third try."""
+    pauses: list[float] = []
+
+    class Watched(SetClock):
+        def sleep(self, seconds: float) -> None:
+            pauses.append(seconds)
+
+    main = enrolled.folder / "trailkeeper.toml"
+    main.write_text(main.read_text().replace('upload_pause = "0s"\n', ""))
+    fault = {"calls": ["token"], "code": 700027}
+    enrolled.box.control.set_fault("aadsts", enrolled.name, times=2, **fault)
+    assert enrolled.tokens(clock=Watched()).get(enrolled.tenant, enrolled.audience)
+    assert enrolled.logins() == 3
+    assert pauses == [10.0, 10.0]
+
+
+def test_a_certificate_that_worked_is_not_waited_for(enrolled: Enrolled) -> None:
+    """When the registration of a certificate in use is removed, the tenant needs a person at once.
+
+    Waiting would only hold a worker up: nothing was uploaded.
+    """
+    tokens = enrolled.tokens()
+    tokens.get(enrolled.tenant, enrolled.audience)
+    tokens.drop(enrolled.tenant, enrolled.audience)
+    enrolled.box.control.unregister(enrolled.name, enrolled.pair.sha1)
+    before = enrolled.logins()
+    with pytest.raises(NeedsPerson, match="AADSTS700027"):
+        tokens.get(enrolled.tenant, enrolled.audience)
+    assert enrolled.logins() == before + 1
 
 
 def test_an_expired_certificate_is_refused_before_any_login(enrolled: Enrolled) -> None:
@@ -288,6 +324,7 @@ def test_of_two_certificates_the_one_that_works_is_used(enrolled: Enrolled, trou
     tokens = enrolled.tokens()
     assert tokens.get(enrolled.tenant, enrolled.audience)
     assert tokens.working_certificate(enrolled.tenant) is Slot.NEXT
+    assert tokens.thumbprint_in_use(enrolled.tenant) == fresh.sha1
     before = enrolled.logins()
     tokens.drop(enrolled.tenant, enrolled.audience)
     tokens.get(enrolled.tenant, enrolled.audience)

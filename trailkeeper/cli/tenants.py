@@ -242,7 +242,9 @@ def resume(name: NameArgument, config: ConfigOption = None, verbose: VerboseOpti
       trailkeeper tenants resume contoso
     """
     with opened(config, verbose) as world:
-        lifted = world.ledger.unpark(world.settings.tenant(name).name)
+        tenant = world.settings.tenant(name)
+        lifted = world.ledger.unpark(tenant.name)
+        world.tokens.drop_all(tenant)  # what was granted meanwhile reaches only new ones
     output.note(f"{name} goes on." if lifted else f"{name} was neither paused nor parked.")
 
 

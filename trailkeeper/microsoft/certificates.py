@@ -174,6 +174,11 @@ class Certificates:
             _log.warning("certificate_unreadable", tenant=tenant.name, reason=str(error))
             return held.certificate
 
+    def held(self, tenant: TenantSettings) -> list[Certificate]:
+        """Those of the tenant's that are loaded already."""
+        found = (self._held.get((tenant.name, slot)) for slot in self.slots(tenant))
+        return [held.certificate for held in found if held]
+
     def reread(self, tenant: TenantSettings, slot: Slot) -> Certificate:
         """Read the source anew, changed or not. Raises as `load_certificate`."""
         chosen = tenant.certificate if slot is Slot.CERTIFICATE else tenant.next_certificate

@@ -30,6 +30,8 @@ class TokenSource(Protocol):
 
     def drop(self, tenant: TenantSettings, audience: str) -> None: ...
 
+    def thumbprint_in_use(self, tenant: TenantSettings) -> str: ...
+
 
 class ExchangeClient:
     """A conversation with one tenant: one connection, one anchor, its own cookies."""

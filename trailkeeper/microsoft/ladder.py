@@ -70,27 +70,30 @@ class Ladder:
                 return
 
     def _certificate(self) -> Rung:
-        """At least one of the configured certificates can be used."""
+        """At least one of the configured certificates can be used; all are told."""
         now = self.clock.now()
         chosen = [c for c in (self.tenant.certificate, self.tenant.next_certificate) if c]
-        first: TrailkeeperError | None = None
+        told: list[str] = []
+        errors: list[TrailkeeperError] = []
         for each in chosen:
             try:
                 found = load_certificate(each, self.settings, now, self.tenant)
             except TrailkeeperError as error:
-                first = first or error
+                errors.append(error)
             else:
-                until = f"valid until {found.not_after:%Y-%m-%d}"
-                return Rung("", True, f"{found.thumbprint_sha1}, {until}")
-        assert first is not None  # noqa: S101 - there is always at least one certificate
-        raise first
+                told.append(f"{found.thumbprint_sha1}, valid until {found.not_after:%Y-%m-%d}")
+        if not told:
+            raise errors[0]
+        told += [f"of no use: {error.summary}" for error in errors]
+        return Rung("", True, "; ".join(told))
 
     def _login(self, token: list[str]) -> Rung:
         """With a token of this minute: role and consent reach only new ones (section 2.2)."""
         audience = self.settings.cloud(self.tenant).exchange
         self.tokens.drop(self.tenant, audience)
         token.append(self.tokens.get(self.tenant, audience))
-        return Rung("", True, f"Entra issued a token for {audience}")
+        used = self.tokens.thumbprint_in_use(self.tenant)
+        return Rung("", True, f"Entra issued a token for {audience} to {used or 'the app'}")
 
     def _auditing(self) -> Rung:
         read_audit_config(self.client.invoke(AUDIT_CONFIG, {}))

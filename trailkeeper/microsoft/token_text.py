@@ -31,6 +31,12 @@ class Kept:
     entries: dict[str, Entry] = field(default_factory=dict, repr=False)
     refusals: dict[str, Entry] = field(default_factory=dict, repr=False)
 
+    @property
+    def logged_in(self) -> str:
+        """SHA-1 thumbprint of the certificate that the newest token was got with; empty: none."""
+        newest = max(self.entries.values(), key=lambda e: float(e["cached_at"]), default={})
+        return str(newest.get("certificate", ""))
+
     def fresh(self, scope: str, now: float) -> str:
         """The token that stays good for five minutes (half its life if shorter), else empty."""
         entry = self.entries.get(scope)

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from trailkeeper.errors import ConfigurationError, TrailkeeperError
+from trailkeeper.microsoft.audiences import UNKNOWN_RESOURCE, Audiences
 from trailkeeper.microsoft.certificate import UNUSABLE, Certificate
 from trailkeeper.microsoft.certificates import Certificates, Slot
 from trailkeeper.microsoft.faults import RELOAD_CERTIFICATE, code_number
@@ -27,9 +28,12 @@ from trailkeeper.settings import Settings, TenantSettings
 
 _log = structlog.get_logger(__name__)
 
-# The same certificate may do better a second time: its upload was still spreading, or the
-# assertion's times were off. For the other codes only another certificate is worth a request.
-_WORTH_REPEATING = frozenset({700024, 700027, 7000274})
+# The same certificate may do better at once: the assertion's times were off.
+_WORTH_REPEATING = frozenset({700024})
+# The same certificate may do better in a while: its upload is still spreading (reference A, 1.3).
+_UPLOADED_JUST_NOW = frozenset({700027, 7000274})
+_UPLOAD_WAITS = 3
+"""times `service.upload_pause`; CIPP waits 3 x 10 s"""
 
 
 class Tokens:
@@ -48,7 +52,10 @@ class Tokens:
         self._cache = cache
         self._certificates = certificates
         self._clock = clock
+        self._audiences = Audiences(settings)
         self._logins: dict[str, tuple[Certificate, Login]] = {}
+        self._settled: set[tuple[str, str]] = set()
+        """(app, certificate) that has logged in here, or that was waited for in vain"""
         self._working: dict[str, Slot] = {}
         self._handed: dict[tuple[str, str], str] = {}
 
@@ -58,8 +65,9 @@ class Tokens:
         `audience` is the resource's root, for example the cloud's `exchange` URL. Raises
         `NeedsPerson`, `ConfigurationError`, `Throttled`, `Transient`, `Bug`.
         """
-        token = self._cache.using(lambda store: self._from(store, tenant, _scope(audience)))
-        self._handed[tenant.name, _scope(audience)] = token
+        url = audience.rstrip("/")
+        token = self._cache.using(lambda store: self._from(store, tenant, url))
+        self._handed[tenant.name, _scope(url)] = token
         return token
 
     def drop(self, tenant: TenantSettings, audience: str) -> None:
@@ -85,11 +93,18 @@ class Tokens:
         """Which of two certificates logged in last in this process; None before the first."""
         return self._working.get(tenant.name)
 
+    def thumbprint_in_use(self, tenant: TenantSettings) -> str:
+        """SHA-1 of the certificate that the tokens kept now were got with, by any worker.
+
+        Empty when none is kept. For telling people, never for a decision.
+        """
+        return self._cache.using(lambda store: parsed(store.read(self._owner(tenant))[0])).logged_in
+
     def __repr__(self) -> str:
         return "Tokens(…)"
 
-    def _from(self, store: TokenStore, tenant: TenantSettings, scope: str) -> str:
-        owner, began = self._owner(tenant), self._clock.now().timestamp()
+    def _from(self, store: TokenStore, tenant: TenantSettings, url: str) -> str:
+        owner, began, scope = self._owner(tenant), self._clock.now().timestamp(), _scope(url)
 
         def cached() -> str:
             kept = parsed(store.read(owner)[0])
@@ -100,14 +115,14 @@ class Tokens:
         while not (token := cached()):
             with locked(store, owner, self._clock.sleep, lambda: bool(cached())) as ours:
                 if ours and not (token := cached()):
-                    return self._renewed(store, tenant, scope)
+                    return self._renewed(store, tenant, url)
         return token
 
-    def _renewed(self, store: TokenStore, tenant: TenantSettings, scope: str) -> str:
+    def _renewed(self, store: TokenStore, tenant: TenantSettings, url: str) -> str:
         """Log in and keep the outcome, good or bad, for those who wait. Under the lock."""
-        owner = self._owner(tenant)
+        owner, scope = self._owner(tenant), _scope(url)
         try:
-            entry = self._log_in(tenant, scope)
+            entry = {**self._log_in_by_name(tenant, url), "target": scope}
         except TrailkeeperError as error:
             refusal, now = error, self._clock.now().timestamp()
             self._keep(store, owner, lambda kept: kept.with_refusal(scope, refusal, now))
@@ -132,6 +147,42 @@ class Tokens:
                 return
         _log.warning("token_not_shared", owner=owner, reason="others kept writing")
 
+    def _log_in_by_name(self, tenant: TenantSettings, url: str) -> dict[str, Any]:
+        """For the service behind `url`, by the name that Entra knows it by."""
+        try:
+            return self._log_in_patiently(tenant, _scope(self._audiences.of(tenant, url)))
+        except TrailkeeperError as error:
+            refusal, other = error, self._audiences.other(tenant, url, error)
+        if not other:
+            raise refusal
+        try:
+            entry = self._log_in(tenant, _scope(other))
+        except TrailkeeperError as error:
+            raise (refusal if code_number(error) in UNKNOWN_RESOURCE else error) from None
+        self._audiences.remember(tenant, url, other)
+        return entry
+
+    def _log_in_patiently(self, tenant: TenantSettings, scope: str) -> dict[str, Any]:
+        """Asks again, a few times, while a certificate may have been uploaded a moment ago."""
+        for _ in range(_UPLOAD_WAITS):
+            try:
+                return self._log_in(tenant, scope)
+            except TrailkeeperError as error:
+                if not self._may_be_spreading(tenant, error):
+                    raise
+            pause = self._settings.service.upload_pause.total_seconds()
+            _log.info("login_postponed", tenant=tenant.name, seconds=pause)
+            self._clock.sleep(pause)
+        try:
+            return self._log_in(tenant, scope)
+        finally:
+            self._settled |= {self._pair(tenant, c) for c in self._certificates.held(tenant)}
+
+    def _may_be_spreading(self, tenant: TenantSettings, error: TrailkeeperError) -> bool:
+        """Entra does not know a certificate that has not logged in here and was not waited for."""
+        pairs = {self._pair(tenant, c) for c in self._certificates.held(tenant)}
+        return code_number(error) in _UPLOADED_JUST_NOW and not pairs <= self._settled
+
     def _log_in(self, tenant: TenantSettings, scope: str) -> dict[str, Any]:
         """With the certificate that worked last, then with the other one; the first refusal counts.
 
@@ -149,8 +200,7 @@ class Tokens:
                 )
                 first = first or error
             else:
-                self._worked(tenant, slot, entry)
-                return entry
+                return self._worked(tenant, slot, entry)
         assert first is not None  # noqa: S101 - there is always at least one slot
         raise first
 
@@ -172,15 +222,20 @@ class Tokens:
         worked = self._working.get(tenant.name)
         return sorted(self._certificates.slots(tenant), key=lambda slot: slot is not worked)
 
-    def _worked(self, tenant: TenantSettings, slot: Slot, entry: dict[str, Any]) -> None:
+    def _worked(self, tenant: TenantSettings, slot: Slot, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry, with the certificate that it was got with."""
+        used, _ = self._logins[tenant.name]
         self._working[tenant.name] = slot
+        self._settled.add(self._pair(tenant, used))
         _log.info(
             "token_acquired",
             tenant=tenant.name,
             scope=entry["target"],
             slot=slot.value,
+            thumbprint=used.thumbprint_sha1,
             seconds=int(entry["expires_on"]) - int(entry["cached_at"]),
         )
+        return {**entry, "certificate": used.thumbprint_sha1}
 
     def _login(self, tenant: TenantSettings, certificate: Certificate) -> Login:
         known, login = self._logins.get(tenant.name, (None, None))
@@ -194,6 +249,9 @@ class Tokens:
             )
             self._logins[tenant.name] = (certificate, login)
         return login
+
+    def _pair(self, tenant: TenantSettings, certificate: Certificate) -> tuple[str, str]:
+        return str(tenant.client_id), certificate.thumbprint_sha256
 
     def _owner(self, tenant: TenantSettings) -> str:
         return f"{tenant.cloud}:{tenant.tenant_id}:{tenant.client_id}"
