@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -237,6 +238,13 @@ def _where_to_look(root: Path) -> Iterator[str]:
     yield ""
     yield "Everything has been stopped. Try next:"
     yield f"  cd {root}"
-    yield "  trailkeeper coverage"
-    yield "  trailkeeper export --tenant litware --format jsonl -o litware.jsonl"
-    yield "  trailkeeper tenants list"
+    for words in ("coverage", "export --tenant litware -o litware.jsonl", "tenants list"):
+        yield f"  {_program()} {words}"
+
+
+def _program() -> str:
+    """How we can be called again from another folder."""
+    if shutil.which("trailkeeper"):
+        return "trailkeeper"
+    called = Path(sys.argv[0]).absolute()
+    return str(called) if called.name == "trailkeeper" else f"{sys.executable} -m trailkeeper.cli"
