@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from aiohttp import web
 from sandbox.clock import Clock
 from sandbox.counters import Counters
 from sandbox.faults import FaultBook
+from sandbox.feed.cache import BlobCache
+from sandbox.feed.listing import Pages
+from sandbox.feed.quota import Quotas
 from sandbox.pages import SkipTokens
 from sandbox.resources import Resources
 from sandbox.search import SearchEngine
@@ -35,6 +39,10 @@ class Box:
     vault: Vault = field(default_factory=Vault)
     skip_tokens: SkipTokens = field(default_factory=SkipTokens)
     urls: dict[str, str] = field(default_factory=dict)
+    blobs: BlobCache = field(default_factory=lambda: BlobCache(64 * 2**20))
+    feed_pages: Pages = field(default_factory=Pages)
+    quotas: Quotas = field(default_factory=Quotas)
+    listings: Counter[tuple[str, str]] = field(default_factory=Counter)  # (tenant, content type)
     seen_elsewhere: list[dict[str, Any]] = field(default_factory=list)
 
 

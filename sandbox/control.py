@@ -91,13 +91,16 @@ async def create_tenant(request: web.Request) -> web.Response:
     tenant = box.directory.create(**wish)
     tenant.alter(switches, 0)
     tenant.settle(float("inf"))
+    tenant.advance(box.clock.now())
     return web.json_response(box.directory.description(tenant), status=201)
 
 
 async def alter_tenant(request: web.Request) -> web.Response:
     """Any switches of `tenants.Switches`."""
     box, tenant = box_of(request), _tenant(request)
+    tenant.advance(box.clock.now())  # what was so far happened under the old switches
     tenant.alter(await request.json(), box.clock.identity_now())
+    tenant.advance(box.clock.now())
     return web.json_response(box.directory.description(tenant))
 
 

@@ -1,8 +1,8 @@
 """Named faults: which there are, and which are due on this very call.
 
 A fault names a tenant (or all), the n-th matching call on which it begins and how often it
-plays. What it does is in `disruptions.py` (any HTTP call), `lies.py` (searches), `entra.py`
-(AADSTS refusals) and `mailbox.py` (SMTP).
+plays. What it does is in `disruptions.py` (any HTTP call), `lies.py` (searches), `feed/lies.py`
+(the feed), `entra.py` (AADSTS refusals) and `mailbox.py` (SMTP).
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # What a fault of HTTP meets unless its `calls` say otherwise; logins want to be named.
-HTTP_CALLS = frozenset(
-    {
-        "search",
-        "next_page",
-        "config",
-        "cmdlet",
-        "vault",
-        "management",
-        "graph",
-    }
-)
+_LISTING = frozenset({"content", "content_page"})
+_BLOB = frozenset({"blob"})
+_FEED = _LISTING | _BLOB | {"start", "stop", "subscriptions", "notifications", "dlp_types"}
+HTTP_CALLS = frozenset({"search", "next_page", "config", "cmdlet", "vault", "graph"}) | _FEED
+
 _EXCHANGE = frozenset({"search", "next_page", "config", "cmdlet"})
 _SEARCH = frozenset({"search"})
 _SESSION = frozenset({"session"})
@@ -136,7 +130,7 @@ KINDS: tuple[Kind, ...] = (
         "refuses with AADSTS `code`, `status` and `reason` as wished",
     ),
     Kind("token_without_role", frozenset({"token"}), "the token lacks its `roles` claim"),
-    Kind("unauthorized", _EXCHANGE, "401, JSON or empty body (`form` json|empty)"),
+    Kind("unauthorized", _EXCHANGE | _FEED, "401, JSON or empty body (`form` json|empty)"),
     Kind("nul_403", _EXCHANGE, "403 with 4 KB of NUL bytes labelled gzip"),
     Kind("transient_400", _EXCHANGE, "400 whose exception type is transient (`type`)"),
     Kind(
@@ -169,6 +163,36 @@ KINDS: tuple[Kind, ...] = (
     Kind("reset_mid_body", HTTP_CALLS, "connection reset after `share` (0.5) of the body"),
     Kind("cut_body", HTTP_CALLS, "clean close after `share` (0.5) of the promised body"),
     Kind("slow", HTTP_CALLS, "answers only after `seconds` (2)"),
+    Kind(
+        "af429",
+        _FEED,
+        "AF429 as `status` 403 (or 429), its body in the `form` json|single_quoted|empty",
+    ),
+    Kind(
+        "af_error",
+        _FEED,
+        "any AF `code` (AF50000), with its usual or another `status`, `message` and `form`",
+    ),
+    Kind("tenant_does_not_exist", _FEED, "400 with a sentence in `code`, as without auditing"),
+    Kind("listed_twice", _LISTING, "`rate` (0.05) of the blobs, at least one, are listed twice"),
+    Kind(
+        "foreign_next_page",
+        _LISTING,
+        "NextPageUri leads to another host (`form` host|userinfo|http), also where none was due",
+    ),
+    Kind(
+        "foreign_content_uri",
+        _LISTING,
+        "`share` (0.2) of the contentUris, at least one, lead to another host (`form` as above)",
+    ),
+    Kind("endless_pages", _LISTING, "NextPageUri leads to the very page that it comes with"),
+    Kind("expired_blob", _BLOB, "AF20051, from then on for good: expired between list and get"),
+    Kind("missing_blob", _BLOB, "AF20050 with `status` 404, from then on for good"),
+    Kind(
+        "poisoned_blob",
+        _BLOB,
+        "bad from then on for good (`form` error|not_json|not_a_list|not_utf8|not_objects)",
+    ),
     Kind(
         "smtp_reply",
         frozenset({"smtp_data"}),
@@ -267,6 +291,8 @@ class FaultBook:
             raise FaultRefused(f"no fault {name!r}; there are: {', '.join(sorted(_BY_NAME))}")
         if on < 1 or times < 0:
             raise FaultRefused("`on` counts from 1; `times` is 0 (always) or more")
+        if "management" in params.get("calls", ()):  # the whole site, not only unknown paths
+            params = {**params, "calls": [*params["calls"], *sorted(_FEED)]}
         if "stage" in params:
             params = {**params, "calls": [f"smtp_{params['stage']}"]}
         fault = Fault(_BY_NAME[name], tenant, on, times, params, next(self._numbers))

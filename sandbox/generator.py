@@ -6,6 +6,7 @@ fit in memory and a page costs one hash and one bytes format a row.
 
 from __future__ import annotations
 
+import json
 import random
 from array import array
 from collections.abc import Sequence
@@ -113,6 +114,16 @@ class GeneratedSource:
     def identity(self, number: int) -> str:
         return _guid(self._digest(number).hex()).decode()
 
+    def text(self, number: int, time: int) -> str:
+        kind = self._kinds[number]
+        second = rows.creation_date(time // MICROSECOND)[:19]
+        fields = self._fields(number, kind, self._digest(number), second)
+        # The form is escaped, as it stands inside a row: the decoder takes that off again.
+        return str(json.loads(b'"%b"' % (KINDS[kind].form % fields)))
+
+    def content_type(self, number: int) -> int:
+        return KINDS[self._kinds[number]].content_type
+
     def _digest(self, number: int) -> bytes:
         return blake2b(number.to_bytes(8, "little"), key=self._key).digest()
 
@@ -206,10 +217,10 @@ def arrivals(times: Sequence[int], mode: str, seed: str) -> array[int]:
         fixed = int(float(mode) * MICROSECOND)
         return array("q", [time + fixed for time in times])
     rng = random.Random(seed)
-    return array("q", [time + _delay(rng) for time in times])
+    return array("q", [time + delay(rng) for time in times])
 
 
-def _delay(rng: random.Random) -> int:
+def delay(rng: random.Random) -> int:
     draw = rng.random()
     low, high = next((low, high) for share, low, high in _LATENESS if draw <= share)
     return int(rng.uniform(low, high) * 3600 * MICROSECOND)

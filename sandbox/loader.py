@@ -24,12 +24,14 @@ from typing import Any
 
 from sandbox import record_types, rows
 from sandbox.clock import MICROSECOND, parse_instant
+from sandbox.feed.contents import NOWHERE, content_type_of
 from sandbox.store import KeptRow
 
 _DECODER = json.JSONDecoder(strict=False)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _CREATION = re.compile(r'"CreationTime"\s*:\s*"([^"\\]*)"')
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(.*)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _BURST_GAP = 60 * MICROSECOND
 
 
@@ -212,7 +214,22 @@ def kept(found: Record) -> KeptRow:
         rows.quoted(found.text)[1:-1],
         rows.quoted(found.identity)[1:-1],
     )
-    return KeptRow(body, kind, operation, user, found.identity)
+    return KeptRow(body, kind, operation, user, found.identity, _content_type(found))
+
+
+def _content_type(found: Record) -> int:
+    """The feed has only what is a JSON object, by the letter of the standard."""
+    if not found.fields or (_CONTROL.search(found.text) and not _strict(found.text)):
+        return NOWHERE
+    return content_type_of(found.fields.get("Workload"), found.fields.get("RecordType"))
+
+
+def _strict(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(value: object) -> str:

@@ -72,6 +72,11 @@ def _chooser(by_service: bool, rng: random.Random) -> Callable[[], int]:
     return lambda: kinds[min(bisect(borders, rng.random() * total), len(kinds) - 1)]
 
 
+def people_kind(rng: random.Random) -> Callable[[], int]:
+    """Draws kinds in the mix of what people do."""
+    return _chooser(False, rng)
+
+
 class Week:
     """Draws records day by day; the same seed gives the same records."""
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sandbox import control, disruptions, entra, exchange, vault
 from sandbox.box import BOX, Box, box_of
+from sandbox.feed import site
 from sandbox.mailbox import Mailbox
 
 # In the order of their ports when --port-base is given; SMTP comes after them.
@@ -53,7 +54,7 @@ def _elsewhere(app: web.Application) -> None:
 _ROUTES: dict[str, Callable[[web.Application], None]] = {
     "login": entra.routes,
     "exchange": exchange.routes,
-    "management": _later("management"),
+    "management": site.routes,
     "graph": _later("graph"),
     "control": control.routes,
     "vault": vault.routes,

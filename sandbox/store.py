@@ -35,6 +35,12 @@ class Source(Protocol):
     def identity(self, number: int) -> str:
         """The row's Identity."""
 
+    def text(self, number: int, time: int) -> str:
+        """The AuditData text, exactly as a search returns it."""
+
+    def content_type(self, number: int) -> int:
+        """Where the feed has it: a place in `feed.contents.CONTENT_TYPES`, or NOWHERE."""
+
 
 @dataclass
 class KeptRow:
@@ -45,6 +51,7 @@ class KeptRow:
     operation: str
     user: str
     identity: str
+    content_type: int
 
 
 class KeptSource:
@@ -68,6 +75,12 @@ class KeptSource:
     def identity(self, number: int) -> str:
         return self._kept[number].identity
 
+    def text(self, number: int, time: int) -> str:
+        return str(rows.parsed(self._kept[number].body)["AuditData"])
+
+    def content_type(self, number: int) -> int:
+        return self._kept[number].content_type
+
 
 class EventStore:
     """A tenant's records; times and arrivals are microseconds since 1970."""
@@ -90,11 +103,24 @@ class EventStore:
 
     def add(self, source: Source, times: Sequence[int], arrivals: Sequence[int]) -> range:
         """Take a source's records 0..n-1; gives their permanent numbers."""
-        first = len(self.times)
-        count = len(times)
         self._sources.append(source)
-        self._source_of.extend([len(self._sources) - 1] * count)
-        self._number_in.extend(range(count))
+        return self._extend(len(self._sources) - 1, range(len(times)), times, arrivals)
+
+    def grow(
+        self, source: Source, first: int, times: Sequence[int], arrivals: Sequence[int]
+    ) -> range:
+        """Take the records `first`, first + 1, ... of a source that goes on growing."""
+        if source not in self._sources:
+            self._sources.append(source)
+        numbers = range(first, first + len(times))
+        return self._extend(self._sources.index(source), numbers, times, arrivals)
+
+    def _extend(
+        self, source: int, numbers: range, times: Sequence[int], arrivals: Sequence[int]
+    ) -> range:
+        first, count = len(self.times), len(times)
+        self._source_of.extend([source] * count)
+        self._number_in.extend(numbers)
         self.times.extend(times)
         self.arrivals.extend(arrivals)
         self.served.extend([0] * count)
@@ -166,7 +192,11 @@ class EventStore:
 
     def text(self, i: int) -> str:
         """The AuditData text, exactly as a search returns it."""
-        return str(rows.parsed(self.body(i))["AuditData"])
+        return self._sources[self._source_of[i]].text(self._number_in[i], self.times[i])
+
+    def content_type(self, i: int) -> int:
+        """Where the feed has it: a place in `feed.contents.CONTENT_TYPES`, or NOWHERE."""
+        return self._sources[self._source_of[i]].content_type(self._number_in[i])
 
     def content(self, i: int) -> dict[str, Any]:
         """The AuditData object, empty when the text is no JSON object."""

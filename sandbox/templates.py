@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.feed.contents import content_type_of
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -24,6 +26,7 @@ class Kind:
     by_service: bool
     user: str
     form: bytes
+    content_type: int
 
 
 def _common(operation: str, record_type: int, workload: str, **rest: Any) -> dict[str, Any]:
@@ -393,6 +396,7 @@ def _kind(record: dict[str, Any], share: float, by_service: bool) -> Kind:
         by_service,
         record["UserId"],
         compiled(record),
+        content_type_of(record["Workload"], record["RecordType"]),
     )
 
 

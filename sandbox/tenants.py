@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.clock import Clock
+from sandbox.feed import switches as feed_switches
+from sandbox.feed.blobs import Feed
+from sandbox.feed.flow import Flow
+from sandbox.feed.subscriptions import Subscriptions
+from sandbox.feed.switches import FeedSwitches
 from sandbox.keys import KeyCredential
 from sandbox.store import EventStore
 
@@ -43,7 +48,7 @@ class Application:
 
 
 @dataclass
-class Switches:
+class Switches(FeedSwitches):
     """What the control endpoint may alter in a tenant, at any time."""
 
     consented: bool = True  # app role on Exchange; without it tokens come without `roles`
@@ -88,6 +93,7 @@ _CHOICES = {
     "result_count": {"total", "page", "zero"},
     "more_records": {"object", "string", "off"},
     "order": {"newest", "oldest", "shuffled", "arbitrary"},
+    **feed_switches.CHOICES,
 }
 _SLOW_TO_SPREAD = {"consented", "directory_roles", "management_roles", "graph_roles"}
 
@@ -103,9 +109,20 @@ class Tenant:
     application: Application
     switches: Switches = field(default_factory=Switches)
     store: EventStore = field(default_factory=EventStore)
+    feed: Feed = field(init=False)
+    flow: Flow = field(default_factory=Flow)
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
     running: int = 0  # cmdlets under way, for the concurrency limit
     busiest: int = 0
     _coming: list[tuple[float, str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.feed = Feed(self.store)
+
+    def advance(self, now: int) -> None:
+        """Let happen what happens live up to `now`: records occur, blobs are made."""
+        self.flow.advance(self.store, (self.tenant_id, self.domain), self.switches, now)
+        self.feed.advance(now, self.switches)
 
     @property
     def service_principal(self) -> str:

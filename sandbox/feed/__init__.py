@@ -1,0 +1,1 @@
+"""The Management Activity API: what became available, in blobs, by content type (reference B 1)."""

@@ -1,0 +1,31 @@
+"""Rendered blobs, kept up to a number of bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from sandbox.tenants import Tenant
+
+
+class BlobCache:
+    """Bodies by (tenant, blob); the one unused for longest goes first."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    def body(self, tenant: Tenant, index: int) -> bytes:
+        """The blob's JSON array."""
+        if index in tenant.feed.partial:
+            return tenant.feed.body(index)
+        key = tenant.tenant_id, index
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+            return found
+        found = self._kept[key] = tenant.feed.body(index)
+        self._bytes += len(found)
+        while self._bytes > self.most_bytes:
+            self._bytes -= len(self._kept.popitem(last=False)[1])
+        return found
