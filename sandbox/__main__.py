@@ -59,7 +59,24 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--smtp-security", choices=("none", "starttls", "tls"), default="none")
     add("--smtp-login", default="", metavar="USER:PASSWORD")
     add("--switches", type=json.loads, default={}, help="JSON object of tenant switches")
+    _feed_arguments(serve)
     return parser.parse_args(words)
+
+
+def _feed_arguments(serve: argparse.ArgumentParser) -> None:
+    feed = serve.add_argument_group("the Management Activity API")
+    feed.add_argument("--fleet", type=int, default=0, metavar="N", help="N more tenants: t0001, ..")
+    feed.add_argument(
+        "--one-app", action="store_true", help="one multi-tenant app for all: one certificate"
+    )
+    feed.add_argument(
+        "--live",
+        type=float,
+        default=0.0,
+        metavar="R",
+        help="R records a second occur from now on, all tenants together, spread lognormally",
+    )
+    feed.add_argument("--feed-cache-mb", type=float, default=64, help="rendered blobs in memory")
 
 
 def options_of(given: argparse.Namespace) -> Options:
@@ -82,6 +99,10 @@ def options_of(given: argparse.Namespace) -> Options:
         smtp_security=given.smtp_security,
         smtp_login=(user, password) if colon else None,
         switches=given.switches,
+        fleet=given.fleet,
+        one_app=given.one_app,
+        live=given.live,
+        feed_cache_mb=given.feed_cache_mb,
     )
 
 
@@ -89,7 +110,9 @@ def summary(report: dict[str, Any]) -> str:
     """The closing report in one line a tenant."""
     lines = (
         f"{name}: {t['records']} records, never served {t['never']}, once {t['once']}, "
-        f"repeatedly {t['repeatedly']}"
+        f"repeatedly {t['repeatedly']}; "
+        f"blobs never fetched {t['feed']['never']}, once {t['feed']['once']}, "
+        f"repeatedly {t['feed']['repeatedly']}"
         for name, t in report["tenants"].items()
     )
     return "\n".join(lines)

@@ -22,11 +22,12 @@ from sandbox.client import Control
 from sandbox.clock import Clock, iso, micros, parse_instant
 from sandbox.counters import Counters
 from sandbox.faults import FaultBook
+from sandbox.feed import steering
 from sandbox.report import closing_report
 from sandbox.resources import Resources
 from sandbox.search import SearchEngine
 from sandbox.sites import SITES, open_site
-from sandbox.tenants import Directory
+from sandbox.tenants import Directory, fixed_guid
 from sandbox.tokens import TokenIssuer
 
 
@@ -50,6 +51,13 @@ class Options:
     smtp_security: str = "none"
     smtp_login: tuple[str, str] | None = None
     switches: dict[str, Any] = field(default_factory=dict)
+    fleet: int = 0  # so many more tenants, t0001 on
+    one_app: bool = False  # one multi-tenant app registration for all of them
+    live: float = 0.0  # records a second that occur while it runs, all tenants together
+    feed_cache_mb: float = 64  # rendered blobs kept in memory
+
+    def __post_init__(self) -> None:
+        self.tenants = [*self.tenants, *(f"t{n:04}" for n in range(1, self.fleet + 1))]
 
 
 def period(options: Options) -> tuple[int, int]:
@@ -81,9 +89,13 @@ def build(options: Options) -> Box:
         SearchEngine(clock, book, options.seed),
     )
     for name in options.tenants:
-        box.directory.create(name).alter(options.switches, 0)
+        ids = {"client_id": fixed_guid("client", "fleet")} if options.one_app else {}
+        box.directory.create(name, **ids).alter(options.switches, 0)
     registrations.load(options.folder, box.directory)
+    box.blobs.most_bytes = int(options.feed_cache_mb * 2**20)
     _fill(box, options)
+    if options.live:
+        steering.spread(box, list(options.tenants), options.live, 1.0, str(options.seed))
     return box
 
 

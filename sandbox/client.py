@@ -116,6 +116,34 @@ class Control:
         path = f"/tenants/{name}/records?{urllib.parse.urlencode(query)}"
         return [json.loads(line) for line in self._ask("GET", path).splitlines()]
 
+    def feed_truth(self, name: str, start: str = "", by: str = "") -> list[dict[str, Any]]:
+        """Every record that became available in [start, by), once, with its blobs."""
+        query = {k: v for k, v in (("from", start), ("by", by)) if v}
+        path = f"/tenants/{name}/feed?{urllib.parse.urlencode(query)}"
+        return [json.loads(line) for line in self._ask("GET", path).splitlines()]
+
+    def blobs(self, name: str) -> list[dict[str, Any]]:
+        """Every blob made so far, with how often it was listed and fetched."""
+        return [
+            json.loads(line) for line in self._ask("GET", f"/tenants/{name}/blobs").splitlines()
+        ]
+
+    def feed(self, since: str = "") -> dict[str, Any]:
+        """Listings, publishers, AF429, and delays of blobs created from `since` on."""
+        query = urllib.parse.urlencode({"since": since} if since else {})
+        found: dict[str, Any] = self._json("GET", f"/feed?{query}")
+        return found
+
+    def set_volume(self, total: float, **wish: Any) -> dict[str, float]:
+        """`total` live records a second over all tenants (`sigma`, `seed`, `tenants`)."""
+        found: dict[str, float] = self._json("PUT", "/feed/volume", {"total": total, **wish})
+        return found
+
+    def render_blobs(self, **wish: Any) -> dict[str, int]:
+        """Render every blob beforehand (`most_mb`, `tenants`), so that a GET only looks it up."""
+        found: dict[str, int] = self._json("POST", "/feed/render", wish)
+        return found
+
     def put_in_vault(
         self,
         name: str,

@@ -16,6 +16,8 @@ from sandbox import additions, registrations
 from sandbox.box import Box, box_of
 from sandbox.clock import MICROSECOND, instant, parse_instant
 from sandbox.faults import KINDS, FaultRefused
+from sandbox.feed import steering
+from sandbox.feed.quota import Quotas
 from sandbox.keys import KeyCredential, read_certificate
 from sandbox.mailbox import Mailbox
 from sandbox.report import closing_report
@@ -69,6 +71,7 @@ def routes(app: web.Application) -> None:
     router.add_get("/clock", show_clock)
     router.add_get("/elsewhere", elsewhere)
     router.add_get("/mail", mail)
+    steering.routes(app)
 
 
 def _tenant(request: web.Request) -> Tenant:
@@ -282,10 +285,13 @@ async def clear_counters(request: web.Request) -> web.Response:
     box = box_of(request)
     box.counters.clear()
     box.seen_elsewhere.clear()
+    box.quotas = Quotas()
+    box.listings.clear()
     if "served" in request.query:
         for tenant in box.directory.tenants.values():
             tenant.store.forget_served()
             tenant.busiest = 0
+            tenant.feed.forget_served()
     return web.json_response({})
 
 

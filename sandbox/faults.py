@@ -186,6 +186,7 @@ KINDS: tuple[Kind, ...] = (
         "`share` (0.2) of the contentUris, at least one, lead to another host (`form` as above)",
     ),
     Kind("endless_pages", _LISTING, "NextPageUri leads to the very page that it comes with"),
+    Kind("blob_in_pages", _BLOB, "half of the records, the rest behind a NextPageUri"),
     Kind("expired_blob", _BLOB, "AF20051, from then on for good: expired between list and get"),
     Kind("missing_blob", _BLOB, "AF20050 with `status` 404, from then on for good"),
     Kind(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.box import Box
+from sandbox.feed.report import calls_report, delays, feed_report
 from sandbox.tenants import Tenant
 
 _SHOWN = 100
@@ -12,6 +13,7 @@ _SHOWN = 100
 
 def tenant_report(tenant: Tenant, now: int, limit: int) -> dict[str, Any]:
     """Counts and the first `limit` identities of each sort; what never arrived is apart."""
+    tenant.advance(now)
     store = tenant.store
     never: list[int] = []
     repeatedly: list[int] = []
@@ -36,6 +38,7 @@ def tenant_report(tenant: Tenant, now: int, limit: int) -> dict[str, Any]:
         "never_ids": [store.identity(i) for i in never[:limit]],
         "repeatedly_ids": [store.identity(i) for i in repeatedly[:limit]],
         "busiest": tenant.busiest,
+        "feed": feed_report(tenant, now, limit),
     }
 
 
@@ -47,5 +50,7 @@ def closing_report(box: Box, limit: int = _SHOWN) -> dict[str, Any]:
             name: tenant_report(tenant, now, limit)
             for name, tenant in box.directory.tenants.items()
         },
+        "feed": calls_report(box.quotas, box.listings)
+        | {"fetch_delay_seconds": delays(list(box.directory.tenants.values()), 0)},
         **box.counters.shown(),
     }

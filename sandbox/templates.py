@@ -226,6 +226,21 @@ def _teams(operation: str, **rest: Any) -> dict[str, Any]:
 
 _ALERT_JSON = '{"tid":"<<tenant>>","ts":"<<time>>Z","te":"<<time>>Z","op":"<<file>>","wl":"Lab"}'
 
+_DLP_RULE = {
+    "RuleName": "Card number in mail",
+    "ConditionsMatched": {
+        "SensitiveInformation": [
+            {
+                "SensitiveType": "50842eb7-edc8-4019-85dd-5a5c1f2bb085",
+                "Count": 1,
+                "SensitiveInformationDetections": {
+                    "DetectedValues": [{"Name": "4111 1111 1111 1111", "Value": "made up"}]
+                },
+            }
+        ]
+    },
+}
+
 # (record, share of all records, from a service batch); shares follow the office tenant that the
 # load profile assumes: files 45, Exchange 25, Entra 20, Teams 7, others 3.
 _SHAPES: list[tuple[dict[str, Any], float, bool]] = [
@@ -383,6 +398,21 @@ _SHAPES: list[tuple[dict[str, Any], float, bool]] = [
             UserServicePlan="",
         ),
         2.4,
+        False,
+    ),
+    # Share 0: it comes only by name (`crowd`), with the matched secret in clear text.
+    (
+        _common(
+            "DlpRuleMatch",
+            13,
+            "Exchange",
+            ObjectId="<<object>>",
+            IncidentId="<<correlation>>",
+            SensitiveInfoDetectionIsIncluded=True,
+            ExchangeMetaData={"From": "<<user>>", "Subject": "<<file>>", "RecipientCount": 1},
+            PolicyDetails=[{"PolicyName": "Lab cards", "Rules": [_DLP_RULE]}],
+        ),
+        0,
         False,
     ),
 ]

@@ -157,8 +157,20 @@ def checked(key: str, value: Any) -> None:
     accepted = (int, float) if wanted is float else wanted
     if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
         raise SettingRefused(f"switch {key!r} wants {wanted.__name__}, not {value!r}")
+    if key == "feed_lag":
+        _check_lag(str(value))
     if key in _CHOICES and value not in _CHOICES[key]:
         raise SettingRefused(f"switch {key!r} is one of {sorted(_CHOICES[key])}, not {value!r}")
+
+
+def _check_lag(value: str) -> None:
+    try:
+        feed_switches.lag_seconds(value)
+    except ValueError as error:
+        raise SettingRefused(
+            "switch 'feed_lag' is arrival, instant, typical, seconds or seconds-seconds, "
+            f"not {value!r}"
+        ) from error
 
 
 class Directory:

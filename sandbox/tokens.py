@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -30,6 +31,8 @@ class TokenIssuer:
         der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         self._kid = hashlib.sha256(der).hexdigest()[:27]
         self._public = public
+        # The same token comes with every request of an hour: its signature is checked once.
+        self._signed_by_us = lru_cache(maxsize=4096)(self._decoded)
 
     def issue(
         self, tenant: Tenant, resource: Resource, audience: str, with_roles: bool = True
@@ -67,23 +70,27 @@ class TokenIssuer:
         if scheme.lower() != "bearer" or not token:
             raise TokenRefused("no bearer token")
         try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._public,
-                algorithms=["RS256"],
-                options={
-                    "verify_aud": False,
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                },
-            )
+            claims = self._signed_by_us(token)
         except jwt.PyJWTError as error:
             raise TokenRefused(f"invalid token: {error}") from error
         if str(claims.get("aud", "")).rstrip("/") not in audiences:
             raise TokenRefused("invalid audience")
         if float(claims.get("exp", 0)) < self._clock.identity_now():
             raise TokenRefused("token expired")
+        return claims
+
+    def _decoded(self, token: str) -> dict[str, Any]:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            self._public,
+            algorithms=["RS256"],
+            options={
+                "verify_aud": False,
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
         return claims
 
     def key_set(self) -> dict[str, Any]:

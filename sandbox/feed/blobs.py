@@ -28,6 +28,7 @@ class Feed:
         self.kinds = array("B")
         self.listed = array("I")
         self.fetched = array("I")
+        self.fetched_at = array("q")  # for the first time; 0 = never
         self._first = array("I", [0])
         self._members = array("I")
         self._by_created: dict[int, tuple[array[int], array[int]]] = {}
@@ -66,6 +67,7 @@ class Feed:
         self.kinds.append(kind)
         self.listed.append(0)
         self.fetched.append(0)
+        self.fetched_at.append(0)
         self._members.extend(numbers)
         self._first.append(len(self._members))
         keys, order = self._by_created.setdefault(kind, (array("q"), array("I")))
@@ -109,11 +111,21 @@ class Feed:
         at = range(int(serial), len(self), _ROUND)
         return next((i for i in at if self.content_id(i) == content_id), None)
 
-    def body(self, index: int) -> bytes:
-        """The JSON array that a GET brings."""
+    def count_fetch(self, index: int, now: int) -> None:
+        self.fetched[index] += 1
+        self.fetched_at[index] = self.fetched_at[index] or now
+
+    def forget_served(self) -> None:
+        """As if nothing had been listed or fetched yet."""
+        for column in (self.listed, self.fetched, self.fetched_at):
+            column[:] = array(column.typecode, bytes(column.itemsize * len(column)))
+
+    def body(self, index: int, part: slice | None = None) -> bytes:
+        """The JSON array that a GET brings, or `part` of it."""
         members = self.members(index)
         if index in self.partial:
             members = members[len(members) // 2 :]
+        members = members[part] if part else members
         texts = map(self._store.text, members)
         # A lone surrogate cannot travel in UTF-8: it goes as the escape that it once was.
         return b"[%b]" % ",".join(texts).encode("utf-8", "backslashreplace")

@@ -12,8 +12,12 @@ class BlobCache:
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self._bytes = 0
+        self.bytes = 0
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    @property
+    def count(self) -> int:
+        return len(self._kept)
 
     def body(self, tenant: Tenant, index: int) -> bytes:
         """The blob's JSON array."""
@@ -25,7 +29,7 @@ class BlobCache:
             self._kept.move_to_end(key)
             return found
         found = self._kept[key] = tenant.feed.body(index)
-        self._bytes += len(found)
-        while self._bytes > self.most_bytes:
-            self._bytes -= len(self._kept.popitem(last=False)[1])
+        self.bytes += len(found)
+        while self.bytes > self.most_bytes:
+            self.bytes -= len(self._kept.popitem(last=False)[1])
         return found

@@ -22,7 +22,7 @@ _POISON = {
 }
 
 
-async def instead(request: web.Request, plan: Plan) -> web.StreamResponse | None:
+async def instead(request: web.Request, plan: Plan, label: str) -> web.StreamResponse | None:
     """401 without a code; any AF code raises; None to go on."""
     if (params := plan.get("unauthorized")) is not None:
         return refusals.unauthorized(str(params.get("form", "json")))
@@ -35,7 +35,7 @@ async def instead(request: web.Request, plan: Plan) -> web.StreamResponse | None
             FeedRefused(
                 "AF429",
                 status=int(params.get("status", 403)),
-                method="GetBlob",
+                method=label,
                 publisher=publisher,
             ),
             params,
@@ -79,6 +79,19 @@ def _foreign(uri: str, params: dict[str, Any], root: str, elsewhere: str) -> str
     if form == "http":
         return f"http://{root.removeprefix('https://')}{path}"
     return f"{elsewhere}{path}"
+
+
+def paged(request: web.Request, plan: Plan, tenant: Tenant, index: int) -> web.Response | None:
+    """A blob in two halves, the second behind a NextPageUri; None for a whole one."""
+    half = (len(tenant.feed.members(index)) + 1) // 2
+    if "nextPage" in request.query:
+        rest = tenant.feed.body(index, slice(half, None))
+        return web.Response(body=rest, content_type="application/json")
+    if plan.get("blob_in_pages") is None:
+        return None
+    link = f"{request.url.origin()}{request.rel_url.raw_path}?nextPage=2"
+    first = tenant.feed.body(index, slice(0, half))
+    return web.Response(body=first, content_type="application/json", headers={"NextPageUri": link})
 
 
 def spoiled(tenant: Tenant, index: int, plan: Plan) -> bytes | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from zlib import crc32
 
 from sandbox.clock import MICROSECOND
-from sandbox.feed.switches import FeedSwitches
+from sandbox.feed.switches import FeedSwitches, lag_seconds
 from sandbox.generator import delay
 
 _MILLISECOND = 1000
@@ -29,9 +29,8 @@ def available_at(switches: FeedSwitches, number: int, time: int, arrival: int) -
         return time
     if lag == "typical":
         return time + delay(random.Random(number))
-    low, _, high = lag.partition("-")
-    span = float(high or low) - float(low)
-    return time + int((float(low) + span * lot("lag", number)) * MICROSECOND)
+    low, high = lag_seconds(lag)
+    return time + int((low + (high - low) * lot("lag", number)) * MICROSECOND)
 
 
 def again_at(switches: FeedSwitches, number: int, available: int) -> Iterator[int]:

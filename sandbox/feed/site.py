@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import uuid
 from collections.abc import Awaitable, Callable
@@ -100,7 +101,8 @@ async def _nothing(request: web.Request) -> web.StreamResponse:
 
 def _door(call: str, step: Step) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
-        named = "content_page" if "nextPage" in request.query else call
+        page = call == "content" and "nextPage" in request.query
+        named = "content_page" if page else call
         return await _answered(request, named, step)
 
     return answer
@@ -116,7 +118,7 @@ async def _answered(request: web.Request, call: str, step: Step) -> web.StreamRe
     try:
         ask = _accepted(request, box, call)
         box.counters.faults.update(ask.plan.names())
-        if played := await lies.instead(request, ask.plan):
+        if played := await lies.instead(request, ask.plan, _LABELS[call]):
             return played
         if played := await disruptions.instead(request, ask.plan, box.urls["elsewhere"]):
             return played
@@ -240,10 +242,28 @@ async def _blob(ask: Ask) -> web.Response:
     await asyncio.sleep(ask.tenant.switches.seconds_per_blob)
     if feed.expires[index] <= ask.now:
         raise FeedRefused("AF20051", id=content_id)
-    body = lies.spoiled(ask.tenant, index, ask.plan) or ask.box.blobs.body(ask.tenant, index)
-    if not disruptions.loses_answer(ask.plan):
-        feed.fetched[index] += 1
+    spoiled = lies.spoiled(ask.tenant, index, ask.plan)
+    if spoiled is not None:
+        return _json(spoiled)
+    paged = lies.paged(ask.request, ask.plan, ask.tenant, index)
+    whole = paged is None or "nextPage" in ask.request.query
+    if whole and not disruptions.loses_answer(ask.plan):
+        feed.count_fetch(index, ask.now)
+    if paged is not None:
+        return paged
+    return _compressed(ask, _json(ask.box.blobs.body(ask.tenant, index)))
+
+
+def _json(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json", charset="utf-8")
+
+
+def _compressed(ask: Ask, answer: web.Response) -> web.Response:
+    accepted = ask.request.headers.get("Accept-Encoding", "")
+    if ask.tenant.switches.compressed and "gzip" in accepted and isinstance(answer.body, bytes):
+        answer.body = gzip.compress(answer.body, 1)
+        answer.headers["Content-Encoding"] = "gzip"
+    return answer
 
 
 _NAMES = {"en-us": "Credit Card Number", "de-de": "Kreditkartennummer"}

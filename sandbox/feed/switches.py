@@ -49,6 +49,14 @@ class FeedSwitches:
     seconds_per_listing: float = 0.0
 
 
+def lag_seconds(lag: str) -> tuple[float, float]:
+    """Shortest and longest delay in words of seconds; ValueError where there are none."""
+    if lag in ("arrival", "instant", "typical"):
+        return 0.0, 0.0
+    low, _, high = lag.partition("-")
+    return float(low), float(high or low)
+
+
 CHOICES: dict[str, set[str]] = {
     "blob_sizes": {"varied", "fixed"},
     "content_order": {"jumbled", "created"},
