@@ -94,6 +94,9 @@ def running(*words: str, folder: Path) -> Iterator[Running]:
     started = Running(words, folder)
     try:
         yield started
+    except BaseException:
+        sys.stdout.write(started.stdout + started.stderr)  # pytest shows it beside the failure
+        raise
     finally:
         started.family()
         if started.process.poll() is None:
