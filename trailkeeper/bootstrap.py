@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.model.stream import Source
-from trailkeeper.ports import AuditSource, Clock, Lake, Landing, Ledger, Mailer, Outbox
+from trailkeeper.ports import (
+    AuditSource,
+    CertificateDates,
+    Clock,
+    Lake,
+    Landing,
+    Ledger,
+    Mailer,
+    Outbox,
+)
 from trailkeeper.settings import Settings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
@@ -25,10 +34,12 @@ from trailkeeper.steps.merge import MergeStep
 from trailkeeper.steps.pull import PullStep
 from trailkeeper.steps.reap import ReapStep
 from trailkeeper.steps.report import CloseMonths, ReportStep
+from trailkeeper.steps.warn import WarnStep
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from trailkeeper.metrics import Metrics
     from trailkeeper.microsoft.certificates import Certificates
     from trailkeeper.microsoft.sessions import Sessions
     from trailkeeper.microsoft.tokens import Tokens
@@ -101,6 +112,12 @@ class World:
         from trailkeeper.microsoft.certificates import Certificates
 
         return Certificates(self.settings, self.clock)
+
+    @cached_property
+    def certificate_dates(self) -> CertificateDates:
+        from trailkeeper.microsoft.expiry import ConfiguredCertificates
+
+        return ConfiguredCertificates(self.settings, self.certificates)
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -179,6 +196,7 @@ class World:
             self.cover,
             self.clock,
             self.reports_folder,
+            self.certificate_dates,
         )
 
     @property
@@ -192,6 +210,17 @@ class World:
     @cached_property
     def deliver(self) -> DeliverStep:
         return DeliverStep(self.outbox, self.mailer, self.clock)
+
+    @cached_property
+    def warn(self) -> WarnStep:
+        return WarnStep(self.settings, self.ledger, self.certificate_dates, self.clock)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        from trailkeeper.metrics import FILE, Metrics
+
+        path = self.settings.service.data / "metrics" / FILE
+        return Metrics(self.settings, self.ledger, self.clock, path)
 
     @cached_property
     def reap(self) -> ReapStep:

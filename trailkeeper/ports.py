@@ -6,7 +6,7 @@ an outside library. All times are UTC and passed in; all paths are absolute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
 from trailkeeper.errors import TrailkeeperError
+from trailkeeper.model.expiry import CertificateNote
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.report import Delivery, Figures, Month, MonthReport, Queued, Rendered
@@ -28,6 +29,7 @@ from trailkeeper.model.segment import (
     MergeCounts,
     NewSegment,
     Segment,
+    SegmentState,
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
@@ -111,6 +113,14 @@ class Rung:
     remedy: str = ""
 
 
+class CertificateDates(Protocol):
+    """When the certificates of a tenant end."""
+
+    def of(self, tenant: str) -> list[CertificateNote]:
+        """Every configured one, the present one first; never raises for one of no use."""
+        ...
+
+
 class LandingWriter(RecordSink, Protocol):
     def seal(self) -> str | None:
         """Make everything durable (write, fsync, rename, fsync the folder); the file's name.
@@ -166,6 +176,16 @@ class Notebook(Protocol):
     def noted(self, key: str) -> tuple[str, datetime] | None:
         """The value and when it was noted."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The whole service in a few numbers, cheap enough to be asked for every minute."""
+
+    unfinished: Mapping[SegmentState, int]
+    """planned, leased and landed segments of all tenants"""
+    landed_at: Mapping[Stream, datetime | None]
+    """when one of the stream's newest windows landed last; None before the first"""
 
 
 class Ledger(Notebook, Protocol):
@@ -302,6 +322,8 @@ class Ledger(Notebook, Protocol):
     def extent(self, stream: Stream) -> Window | None:
         """From the earliest start to the latest end of any segment; None before the first."""
         ...
+
+    def overview(self) -> Overview: ...
 
     # parking
     def park(self, parking: Parking) -> None:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+from celery.signals import (
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+)
 
 from trailkeeper import logs
+from trailkeeper.microsoft.private_memory import forbid_core_files
 from trailkeeper.supervisor.leash import die_with_parent
 from worker import world
 
@@ -19,11 +25,18 @@ def _logging(**_: object) -> None:
     logs.configure(world.settings().service.log_level)
 
 
+@worker_init.connect
+def _begin(**_: object) -> None:
+    """Before the fork, so that no child is ever without it."""
+    forbid_core_files()
+
+
 @worker_process_init.connect
 def _open(**_: object) -> None:
     """After the fork: nothing of the parent's connections may be used in a child."""
     # A killed master would leave its children waiting for work that nobody sends.
     die_with_parent()
+    forbid_core_files()
     world.open_world()
 
 

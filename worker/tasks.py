@@ -72,15 +72,17 @@ def tick_collect(world: World) -> str:
     now = world.clock.now()
     planned = plan_tenants(world.settings, world.ledger, READABLE, now)
     sent = announce_due(world.settings, world.ledger, world.outbox, _announcer(), now)
+    world.metrics()
     return f"planned {planned}, announced {sent.segments}+{sent.merges}+{sent.deliveries}"
 
 
 @task(Task.TICK_MONTHS)
 def tick_months(world: World) -> str:
-    """Announce every month that is due."""
+    """Announce every month that is due; then say which certificates end."""
     due = list(world.close_months.due(world.clock.now()))
     for tenant, month in due:
         _announcer().report(tenant.name, month)
+    world.warn()
     return f"{len(due)} due"
 
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from trailkeeper.model.coverage import Coverage, Stretch
+from trailkeeper.model.expiry import CertificateNote
 from trailkeeper.model.report import Count, DayCount, Figures, Month, MonthReport
 from trailkeeper.model.segment import MergeCounts
 from trailkeeper.model.stream import Source, Stream
@@ -114,6 +115,7 @@ def month_report(
     coverages: Sequence[Coverage] | None = None,
     tenant: str = "contoso",
     domain: str = "contoso.onmicrosoft.com",
+    certificates: Sequence[CertificateNote] = (),
 ) -> MonthReport:
     return MonthReport(
         tenant=tenant,
@@ -124,6 +126,7 @@ def month_report(
         figures=figures or Figures(0),
         coverage=tuple([coverage()] if coverages is None else coverages),
         rendered_at=RENDERED_AT,
+        certificates=tuple(certificates),
     )
 
 

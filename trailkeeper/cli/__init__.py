@@ -118,4 +118,7 @@ def _app() -> Callable[..., object]:
 
 def main() -> int:
     """The console script. Returns the exit code."""
+    from trailkeeper.microsoft.private_memory import forbid_core_files
+
+    forbid_core_files()
     return guarded(lambda: _app()(prog_name="trailkeeper", standalone_mode=False))

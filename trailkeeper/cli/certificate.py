@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from trailkeeper.bootstrap import World
     from trailkeeper.microsoft.certificate import Certificate
+    from trailkeeper.microsoft.certificate_create import CreatedCertificate
     from trailkeeper.microsoft.certificates import Slot
     from trailkeeper.settings import TenantSettings
 
@@ -31,7 +32,10 @@ app = typer.Typer(
 )
 
 PASSWORD_HELP = "env:NAME or file:PATH; asked for when left out."  # noqa: S105 - a help text
-_SOON_DAYS, _VERY_SOON_DAYS = 30, 7
+_PasswordOption = Annotated[
+    str | None, typer.Option("--password", metavar="REF", help=PASSWORD_HELP, show_default=False)
+]
+_VERY_SOON_DAYS = 7
 
 
 @app.command()
@@ -42,10 +46,7 @@ def create(
     folder: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go.")
     ] = Path("."),
-    password: Annotated[
-        str | None,
-        typer.Option("--password", metavar="REF", help=PASSWORD_HELP, show_default=False),
-    ] = None,
+    password: _PasswordOption = None,
     days: Annotated[int, typer.Option("--days", help="How long it is valid.")] = 365,
     bits: Annotated[int, typer.Option("--bits", help="Size of the RSA key.")] = 3072,
     as_json: JsonOption = False,
@@ -71,6 +72,10 @@ def create(
         lifetime=timedelta(days=days),
         bits=bits,
     )
+    _print_created(made, as_json)
+
+
+def _print_created(made: CreatedCertificate, as_json: bool) -> None:
     if as_json:
         output.json_line(
             {
@@ -160,7 +165,7 @@ def show(
 
 
 def _described(certificate: Certificate, now: datetime) -> dict[str, Any]:
-    from trailkeeper.microsoft.expiry import days_left
+    from trailkeeper.microsoft.expiry import days_left, warning_due
     from trailkeeper.model.window import iso
 
     return {
@@ -171,6 +176,7 @@ def _described(certificate: Certificate, now: datetime) -> dict[str, Any]:
         "not_before": iso(certificate.not_before),
         "not_after": iso(certificate.not_after),
         "days_left": days_left(certificate, now),
+        "warning_days": warning_due(certificate, now),
     }
 
 
@@ -188,7 +194,8 @@ def list_certificates(
 ) -> int:
     """The certificate of every tenant: subject, thumbprint, expiry, days left.
 
-    One that cannot be used is listed with its reason, and the exit code is 20.
+    One that ends within 60, 30, 14, 7 or 1 days is marked; of two during a roll-over, the one that
+    logged in last is. One that cannot be used is listed with its reason, and the exit code is 20.
 
     Examples:
 
@@ -215,6 +222,8 @@ def _row(world: World, tenant: TenantSettings, slot: Slot) -> dict[str, Any]:
         certificate = world.certificates.current(tenant, slot)
     except TrailkeeperError as error:
         return {**row, "error": str(error)}
+    used = world.tokens.thumbprint_in_use(tenant)
+    row["in_use"] = used == certificate.thumbprint_sha1 if used else None
     return {**row, **_described(certificate, world.clock.now())}
 
 
@@ -226,8 +235,14 @@ def _print_row(screen: Console, row: dict[str, Any]) -> None:
     if row["error"]:
         screen.print(text.append(f"✗ {row['error']}", style="not bold red"))
         return
-    left = row["days_left"]
-    colour = "red" if left < _VERY_SOON_DAYS else "yellow" if left < _SOON_DAYS else "green"
+    due = row["warning_days"]
+    colour = "green" if due is None else "red" if due <= _VERY_SOON_DAYS else "yellow"
     text.append(f"{row['subject']}  {row['thumbprint_sha1']}  ", style="not bold")
-    text.append(f"until {row['not_after']}, {left} days left", style=f"not bold {colour}")
+    text.append(
+        f"until {row['not_after']}, {row['days_left']} days left", style=f"not bold {colour}"
+    )
+    if due is not None:
+        text.append(": make the next one", style=f"not bold {colour}")
+    if row["in_use"]:
+        text.append("  (in use)", style="not bold")
     screen.print(text)

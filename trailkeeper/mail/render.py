@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from trailkeeper.errors import Unavailable
 from trailkeeper.mail import chart
 from trailkeeper.mail.archive import Archive, place, zip_csv
+from trailkeeper.mail.expiry import expiry_json, expiry_sentences
 from trailkeeper.mail.message import content_id
 from trailkeeper.mail.statement import SourceRow, Statement, state, unproven_days
 from trailkeeper.mail.wording import (
@@ -160,6 +161,7 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
         "sources": [_source(row) for row in statement.sources],
         "sources_note": _SOURCES_NOTE,
         "archive_text": archive_text,
+        "expiries": expiry_sentences(report),
         "rendered_at": instant(report.rendered_at, zone),
     }
 
@@ -243,6 +245,7 @@ def _as_json(report: MonthReport, statement: Statement, archive: Archive, attach
         "coverage": [
             {**c.as_json(), "content_type": c.stream.content_type} for c in report.coverage
         ],
+        "certificates": expiry_json(report),
         "csv": {
             "file": archive.path.name,
             "attached": attached,

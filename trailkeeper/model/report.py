@@ -9,6 +9,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from trailkeeper.model.coverage import Coverage, proves
+from trailkeeper.model.expiry import CertificateNote
 from trailkeeper.model.window import Window
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
@@ -103,6 +104,8 @@ class MonthReport:
     figures: Figures
     coverage: tuple[Coverage, ...]
     rendered_at: datetime
+    certificates: tuple[CertificateNote, ...] = ()
+    """what opens the tenant at `rendered_at`; shown when a warning is due"""
 
     @property
     def is_complete(self) -> bool:

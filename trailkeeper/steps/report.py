@@ -17,7 +17,7 @@ from trailkeeper.model.report import Month, MonthReport, Rendered
 from trailkeeper.model.segment import Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Clock, Lake, Ledger, Outbox, Renderer
+from trailkeeper.ports import CertificateDates, Clock, Lake, Ledger, Outbox, Renderer
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
 
@@ -39,6 +39,7 @@ class ReportStep:
     cover: CoverStep
     clock: Clock
     folder: Path
+    certificates: CertificateDates
 
     def render(self, tenant: TenantSettings, month: Month, folder: Path | None = None) -> Rendered:
         """Render the month as it stands now. Raises `UsageError` for a month that has not begun."""
@@ -57,6 +58,7 @@ class ReportStep:
             figures=self.lake.figures(tenant.name, window, tenant.zone),
             coverage=tuple(self.coverage(tenant, window)),
             rendered_at=now,
+            certificates=tuple(self.certificates.of(tenant.name)),
         )
 
         def write_csv(out: BinaryIO) -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from trailkeeper.store.database import open_database
 from trailkeeper.store.ledger.leasing import Leasing
 from trailkeeper.store.ledger.merging import Merging
+from trailkeeper.store.ledger.overview import Overviews
 from trailkeeper.store.ledger.planning import Planning
 from trailkeeper.store.ledger.proof import Proof
 from trailkeeper.store.ledger.standstill import Standstill
 
 
-class SqlLedger(Planning, Leasing, Merging, Proof, Standstill):
+class SqlLedger(Planning, Leasing, Merging, Proof, Overviews, Standstill):
     """The ledger on SQLite or PostgreSQL; safe for threads, and for any number of processes."""
 
 
