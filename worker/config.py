@@ -46,6 +46,7 @@ broker_connection_retry_on_startup = True
 broker_transport_options = {
     "visibility_timeout": max(3600, int(2 * _ours.service.lease.total_seconds())),
     "socket_keepalive": True,
+    "socket_connect_timeout": 5,  # a Redis that moved is noticed in seconds, not by the kernel
     "health_check_interval": 30,
 }
 timezone = "UTC"

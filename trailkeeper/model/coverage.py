@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from trailkeeper.model.segment import Finding, MergeCounts, Verdict
+from trailkeeper.model.segment import MISSING, Finding, MergeCounts, Verdict
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Axis, Window, iso, subtract, total, union
 
@@ -113,7 +113,7 @@ def derive(
     part is not collected (parked, failing, queued); it only words the gaps, it never closes them.
     """
     clipped = [(f, w) for f in findings if (w := f.window.intersect(asked)) is not None]
-    complete = union(w for f, w in clipped if f.verdict.proven)
+    complete = _proven(clipped)
     settled = union(
         part for f, _ in clipped if f.verdict.proven and (part := _settled(f, asked, settle))
     )
@@ -138,9 +138,20 @@ def derive(
     )
 
 
+def _proven(clipped: Sequence[tuple[Finding, Window]]) -> list[Window]:
+    """What is proven and not taken back: content that shows up later and cannot be had counts."""
+    proven: list[Window] = []
+    for finding, window in reversed(_newest_first(clipped)):
+        if finding.verdict.proven:
+            proven.append(window)
+        elif MISSING in finding.evidence:
+            proven = subtract(proven, [window]) if proven else proven
+    return union(proven)
+
+
 def _settled(finding: Finding, asked: Window, settle: timedelta) -> Window | None:
     """The part of a proven window that was read at least `settle` after it happened."""
-    end = min(finding.window.end, finding.observed_at - settle)
+    end = min(finding.window.end, (finding.observed_at - settle).replace(microsecond=0))
     if end <= finding.window.start:
         return None
     return Window(finding.window.start, end, finding.window.axis).intersect(asked)

@@ -14,6 +14,7 @@ from threading import Event, current_thread
 from typing import Any
 
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Transient, Unavailable
+from trailkeeper.model.feed import plan_feed_range
 from trailkeeper.model.planning import Cadence, plan_range
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
@@ -22,7 +23,7 @@ from trailkeeper.ports import PAUSED, Clock, Ledger, Parking
 from trailkeeper.steps.plan import known_density
 from trailkeeper.steps.pull import Outcome
 
-PATIENCE = timedelta(minutes=5)
+PATIENCE = timedelta(minutes=2)
 """what is due again within this is waited for; what is due later is left to the service"""
 _TICK_SECONDS = 0.5
 _ASK_AGAIN = timedelta(seconds=2)
@@ -138,10 +139,14 @@ class CollectStep:
         ]
         waiting = [s for s in under_way if s.state is SegmentState.PLANNED and s.due_at > now]
         twins = [NewSegment(stream, s.window, s.purpose, s.round + 1) for s in waiting]
-        density = known_density(self.ledger, stream.tenant)
         rest = subtract([window], [segment.window for segment in under_way])
-        new = [n for part in rest for n in plan_range(stream, part, self.cadence, density)]
-        return [*twins, *new]
+        return [*twins, *(new for part in rest for new in self._cut(stream, part))]
+
+    def _cut(self, stream: Stream, window: Window) -> list[NewSegment]:
+        if stream.source is Source.ACTIVITY:
+            return plan_feed_range(stream, window)
+        density = known_density(self.ledger, stream.tenant)
+        return plan_range(stream, window, self.cadence, density)
 
 
 class _Run:
