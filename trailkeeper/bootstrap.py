@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from trailkeeper.microsoft.sessions import Sessions
     from trailkeeper.microsoft.tokens import Tokens
 
-READABLE = frozenset({Source.EXCHANGE})
+READABLE = frozenset({Source.EXCHANGE, Source.ACTIVITY})
 """the sources that `World.sources` has an adapter for"""
 
 
@@ -134,12 +134,22 @@ class World:
 
     @cached_property
     def sources(self) -> Mapping[Source, AuditSource]:
+        from trailkeeper.microsoft.activity import ActivitySource
         from trailkeeper.microsoft.exchange import ExchangeSource
+        from trailkeeper.store.budget import RequestBudget
 
         exchange = ExchangeSource(
             self.settings, self.tokens, self.sessions, self.clock, self.ledger
         )
-        return {exchange.source: exchange}
+        activity = ActivitySource(
+            self.settings,
+            self.tokens,
+            self.sessions,
+            self.clock,
+            self.ledger,
+            RequestBudget(self.settings.redis_url),
+        )
+        return {exchange.source: exchange, activity.source: activity}
 
     # --- mail ---
 

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
 from trailkeeper.errors import TrailkeeperError
+from trailkeeper.model.blob import Blob, BlobLag, BlobMark, Work
 from trailkeeper.model.expiry import CertificateNote
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.record import RecordColumns
@@ -78,6 +79,10 @@ class Pulled:
     """what stopped the pull early; what was proven before it still holds"""
     pieces: tuple[Window, ...] = ()
     """how the part that was not asked is best cut"""
+    throttled: int = 0
+    """calls that were refused for their rate and waited out"""
+    marks: tuple[BlobMark, ...] = ()
+    """what became of the feed's blobs; recorded in the same transaction as the landing"""
 
 
 class AuditSource(Protocol):
@@ -178,6 +183,44 @@ class Notebook(Protocol):
         ...
 
 
+class Worklist(Protocol):
+    """The blobs that the Activity feed listed: known before anything of them is fetched.
+
+    A blob is known by (tenant, content id) until it is forgotten. Raises `Unavailable` when the
+    database is out of reach.
+    """
+
+    def list_blobs(
+        self, tenant: str, listed: Sequence[Blob], window: Window, now: datetime
+    ) -> Work:
+        """Make `listed` known; what of them, and of those known in `window`, is not done yet.
+
+        A blob that was set aside is to be fetched again after `LOOK_AGAIN`, and missing until then.
+        When nothing is new, nothing is written.
+        """
+        ...
+
+    def blob_lags(self, tenant: str | None, since: datetime, until: datetime) -> list[BlobLag]:
+        """Blobs whose records reached the lake in `[since, until)`; of all tenants with None."""
+        ...
+
+    def forget_blobs(self, expired_before: datetime) -> int:
+        """Delete what expired before; the feed no longer lists it. How many that were."""
+        ...
+
+
+class Budget(Protocol):
+    """How many requests one tenant gets; shared by all workers where they share a Redis."""
+
+    def take(self, tenant: str) -> float:
+        """Count one request: 0.0 goes ahead, otherwise how many seconds until it may be asked."""
+        ...
+
+    def slow_down(self, tenant: str) -> float:
+        """The service said that it was too much: fewer from now on; seconds to rest."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The whole service in a few numbers, cheap enough to be asked for every minute."""
@@ -188,7 +231,7 @@ class Overview:
     """when one of the stream's newest windows landed last; None before the first"""
 
 
-class Ledger(Notebook, Protocol):
+class Ledger(Notebook, Worklist, Protocol):
     """The truth: what is planned, owned, landed, merged, proven and owed.
 
     Every method is one transaction; methods that take a `Lease` or `Merge` raise `LeaseLost` when
@@ -250,8 +293,9 @@ class Ledger(Notebook, Protocol):
         findings: Sequence[Finding],
         follow_ups: Sequence[NewSegment],
         now: datetime,
+        marks: Sequence[BlobMark] = (),
     ) -> None:
-        """leased → landed, with findings and the segments that retry what was not proven.
+        """leased → landed, with findings, the feed's blobs and the segments that retry the rest.
 
         A segment without records (file None) goes to merged at once. Repeating a landing that was
         already recorded changes nothing: a caller may not have heard the first answer.

@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from trailkeeper.errors import ConfigurationError, Unavailable
+from trailkeeper.model.feed import FeedCadence
 from trailkeeper.model.planning import Cadence
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import parse_instant
@@ -183,6 +184,10 @@ class ServiceSettings(_Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+_OLDEST_RELIST = timedelta(days=6, hours=21)
+"""an hour closes, waits for its tick and is listed: two hours and more inside the horizon"""
+
+
 class CollectionSettings(_Section):
     """See `trailkeeper.model.planning.Cadence` for what each duration trades."""
 
@@ -190,6 +195,11 @@ class CollectionSettings(_Section):
     safety_lag: Duration = timedelta(minutes=5)
     segment_length: Duration = timedelta(days=7)
     reread_after: tuple[Duration, ...] = Cadence().reread_after
+    feed_interval: Duration = FeedCadence().interval
+    """how often the Activity feed is asked; see `trailkeeper.model.feed.FeedCadence`"""
+    feed_safety_lag: Duration = FeedCadence().safety_lag
+    feed_relist_after: tuple[Duration, ...] = FeedCadence().relist_after
+    """ages at which the feed's closed hours are listed again for late blobs"""
     settle: Duration = timedelta(hours=24)
     """how long late records are expected; younger time is complete but provisional, and a month
     is not reported before it has settled"""
@@ -202,11 +212,24 @@ class CollectionSettings(_Section):
             raise ValueError("reread_after must ascend, for example ['6h', '24h', '72h', '7d']")
         if self.interval < timedelta(minutes=1):
             raise ValueError("interval must be at least 1m: beat ticks once a minute")
+        if list(self.feed_relist_after) != sorted(set(self.feed_relist_after)):
+            raise ValueError("feed_relist_after must ascend, for example ['3h', '24h', '48h']")
+        if self.feed_relist_after and self.feed_relist_after[-1] > _OLDEST_RELIST:
+            raise ValueError("feed_relist_after must not pass 6d 21h: the feed forgets after 7d")
+        if self.feed_interval < timedelta(minutes=1):
+            raise ValueError("feed_interval must be at least 1m: beat ticks once a minute")
         if self.segment_length < self.interval:
             raise ValueError("segment_length must not be shorter than interval")
         if self.report_grace < self.settle:
             raise ValueError("report_grace must not be shorter than settle")
         return self
+
+    def feed_cadence(self) -> FeedCadence:
+        return FeedCadence(
+            interval=self.feed_interval,
+            safety_lag=self.feed_safety_lag,
+            relist_after=self.feed_relist_after,
+        )
 
     def cadence(self) -> Cadence:
         return Cadence(

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, create_engine, text
 from tests.contract.ledger_words import CONTOSO, T0, new, plan
 from tests.servers.postgres import Postgres, find_binaries, postgres_server
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Unavailable
+from trailkeeper.model.blob import BlobState
 from trailkeeper.model.report import ReportState
 from trailkeeper.model.segment import Purpose, SegmentState
 from trailkeeper.store import schema
@@ -51,7 +52,7 @@ class TestSchema:
         described = create_engine(f"sqlite:///{tmp_path}/described.db")
         schema.metadata.create_all(described)
         assert _indexes(migrated) == _indexes(described)
-        assert len(_indexes(migrated)) == 12
+        assert len(_indexes(migrated)) == 16
 
     def test_the_newest_revision_is_the_codes(self) -> None:
         """`schema.REVISION` names the head of the migrations, and there is one head."""
@@ -61,7 +62,7 @@ class TestSchema:
 
     def test_states_in_indexes_are_the_models(self) -> None:
         """The words in index conditions are words of the model."""
-        known = {str(w) for kind in (SegmentState, Purpose, ReportState) for w in kind}
+        known = {str(w) for kind in (SegmentState, Purpose, ReportState, BlobState) for w in kind}
         for table in schema.metadata.tables.values():
             for index in table.indexes:
                 condition = str(index.dialect_options["sqlite"]["where"])

@@ -64,7 +64,7 @@ class Ladder:
             ("search", self._search),
         )
         for name, step in steps:
-            rung = _tried(name, step)
+            rung = tried(name, step)
             yield rung
             if rung.passed is False or (rung.passed is None and rung.remedy):
                 return
@@ -114,7 +114,7 @@ class Ladder:
         )
 
 
-def _tried(name: str, step: Callable[[], Rung]) -> Rung:
+def tried(name: str, step: Callable[[], Rung]) -> Rung:
     """The step's rung under its name; an error of ours fails it, trouble on the way leaves it open.
 
     An open rung carries a remedy only when nothing could be asked.

@@ -85,6 +85,10 @@ class Finding:
     evidence: dict[str, object] = field(default_factory=dict)
 
 
+MISSING = "blobs_missing"
+"""key of a finding's evidence: content known by name is missing, whatever was proven before"""
+
+
 @dataclass(frozen=True, slots=True)
 class NewSegment:
     """A segment to be planned. The same (stream, window, purpose, round) is planned only once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -10,7 +10,9 @@ from functools import partial
 import structlog
 
 from trailkeeper.model.density import Density, density_key
-from trailkeeper.model.planning import plan_stream
+from trailkeeper.model.feed import plan_feed
+from trailkeeper.model.planning import Frontier, plan_stream
+from trailkeeper.model.segment import NewSegment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import Announcer, Ledger, Outbox
 from trailkeeper.settings import Settings, TenantSettings
@@ -39,19 +41,38 @@ def plan_tenants(
     places at once, adds nothing more.
     """
     able = set(readable)
-    cadence = settings.collection.cadence()
+    standing = _standing_feeds(ledger, now)
     added = 0
     for tenant in settings.tenants.values():
-        begin = begins_at(tenant, now)
         for source in tenant.sources:
-            if source in able:
+            if source in able and (source is not Source.ACTIVITY or tenant.name not in standing):
                 stream = Stream(tenant.name, source)
-                density = known_density(ledger, tenant.name)
-                planner = partial(plan_stream, stream, begin, cadence, density, now)
+                planner = _planner(settings, ledger, tenant, stream, now)
                 added += ledger.plan(stream, planner, now)
     if added:
         log.info("segments_planned", segments=added)
     return added
+
+
+def _planner(
+    settings: Settings, ledger: Ledger, tenant: TenantSettings, stream: Stream, now: datetime
+) -> Callable[[Frontier | None], Iterable[NewSegment]]:
+    begin = begins_at(tenant, now)
+    if stream.source is Source.ACTIVITY:
+        return partial(plan_feed, stream, begin, settings.collection.feed_cadence(), now)
+    density = known_density(ledger, tenant.name)
+    return partial(plan_stream, stream, begin, settings.collection.cadence(), density, now)
+
+
+def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:
+    """Tenants whose feed is parked: a window a minute would only pile up. When it goes on, what
+    was not planned meanwhile is planned in few pieces."""
+    return {
+        parking.tenant
+        for parking in ledger.parkings()
+        if parking.source in (None, Source.ACTIVITY)
+        and (parking.retry_at is None or parking.retry_at > now)
+    }
 
 
 def known_density(ledger: Ledger, tenant: str) -> Density:

@@ -18,6 +18,7 @@ from trailkeeper.errors import (
     TrailkeeperError,
     Transient,
 )
+from trailkeeper.model.feed import lost_hours, repairs
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.segment import Finding, Landed, Leased, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
@@ -120,7 +121,6 @@ class PullStep:
             )
             self._mark(leased, landed, pulled)
         _log_landed(landed, pulled)
-        _log_landed(landed, pulled)
         return Outcome.LANDED
 
     def _still_ours(self, heart: Heartbeat) -> None:
@@ -131,11 +131,18 @@ class PullStep:
 
     def _mark(self, leased: Leased, landed: Landed, pulled: Pulled) -> None:
         now = self.clock.now()
-        self._pace(leased, troubled=pulled.foreign > 0 or pulled.interrupted is not None)
+        troubled = pulled.foreign or pulled.throttled or pulled.interrupted is not None
+        self._pace(leased, troubled=bool(troubled))
         self._interrupted(leased, pulled.interrupted)
-        self.ledger.land(
-            leased.lease, landed, pulled.findings, follow_ups(leased, pulled, now), now
-        )
+        planned = [*follow_ups(leased, pulled, now), *self._repairs(leased, pulled, now)]
+        self.ledger.land(leased.lease, landed, pulled.findings, planned, now, pulled.marks)
+
+    def _repairs(self, leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
+        """What the feed lost between list and get may still be had from another source."""
+        lost = lost_hours(pulled.findings)
+        if not lost:
+            return []
+        return repairs(lost, self.ledger.streams(leased.segment.stream.tenant), now)
 
     def _interrupted(self, leased: Leased, error: TrailkeeperError | None) -> None:
         """What an error means for the tenant, when part of the window was proven before it."""
@@ -225,6 +232,8 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     if unasked == [segment.window]:  # the very same question: only a retry may be planned again
         unproven, unasked = [*unproven, *unasked], []
     later = max(soon, now + RETRY_AFTER[min(retry, len(RETRY_AFTER)) - 1])
+    if isinstance(pulled.interrupted, Throttled):
+        later = soon  # it says when; a throttling costs nothing but that
     return [
         *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in unproven),
         *(

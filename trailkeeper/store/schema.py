@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeDecorator
 from trailkeeper.model.segment import SegmentState
 from trailkeeper.model.window import require_utc
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration. A database that carries it is opened without loading Alembic."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -250,6 +250,34 @@ notes = Table(
     Column("key", Text, primary_key=True),
     Column("value", Words, nullable=False),
     Column("noted_at", Instant, nullable=False),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("content_id", Text, primary_key=True),  # opaque, case-sensitive
+    Column("content_type", Text, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),  # when it became available
+    Column("expires_at", Instant, nullable=False),  # as the feed says
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),  # failed looks
+    Column("listed_at", Instant, nullable=False),
+    Column("tried_at", Instant),  # the last look, good or bad
+    Column("segment_id", BigInteger),  # that landed its records
+    Column("records", BigInteger, nullable=False),
+    Column("lag_seconds", BigInteger, nullable=False),  # occurrence to created_at, the median
+    Column("evidence", Words, nullable=False),  # why it is not done
+    Index("ix_blobs_window", "tenant", "created_at"),
+    Index(
+        "ix_blobs_open",
+        "tenant",
+        "created_at",
+        **_partial("state IN ('listed', 'set_aside', 'lost')"),
+    ),
+    Index("ix_blobs_segment", "segment_id"),
+    Index("ix_blobs_expiry", "expires_at"),
 )
 
 outbox = Table(

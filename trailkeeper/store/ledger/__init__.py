@@ -12,9 +12,10 @@ from trailkeeper.store.ledger.overview import Overviews
 from trailkeeper.store.ledger.planning import Planning
 from trailkeeper.store.ledger.proof import Proof
 from trailkeeper.store.ledger.standstill import Standstill
+from trailkeeper.store.ledger.worklist import BlobWorklist
 
 
-class SqlLedger(Planning, Leasing, Merging, Proof, Overviews, Standstill):
+class SqlLedger(Planning, Leasing, Merging, Proof, Overviews, Standstill, BlobWorklist):
     """The ledger on SQLite or PostgreSQL; safe for threads, and for any number of processes."""
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from trailkeeper.errors import LeaseLost
+from trailkeeper.model.blob import BlobMark
 from trailkeeper.model.segment import (
     Finding,
     Landed,
@@ -47,6 +48,7 @@ from trailkeeper.store.ledger.rows import (
     same_stream,
     segment_of,
 )
+from trailkeeper.store.ledger.worklist import mark_blobs
 from trailkeeper.store.schema import parkings, segments, streams
 
 _NO_LEASE = {"owner": None, "deadline_at": None}
@@ -91,6 +93,7 @@ class Leasing(OverEngine):
         findings: Sequence[Finding],
         follow_ups: Sequence[NewSegment],
         now: datetime,
+        marks: Sequence[BlobMark] = (),
     ) -> None:
         with self._writing() as connection:
             if _landed_already(connection, lease, landed):
@@ -98,6 +101,7 @@ class Leasing(OverEngine):
             _change(connection, lease, **_NO_LEASE, **_landing(landed, now))
             add_findings(connection, lease.segment_id, findings)
             add_segments(connection, follow_ups, now)
+            mark_blobs(connection, lease.segment_id, marks, now)
 
     def release(
         self, lease: Lease, due_at: datetime, error: str, *, counts_as_attempt: bool

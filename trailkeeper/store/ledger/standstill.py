@@ -11,7 +11,16 @@ from trailkeeper.ports import PAUSED, Parking
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.rows import AnyRow, stream_key
-from trailkeeper.store.schema import findings, merges, notes, outbox, parkings, segments, streams
+from trailkeeper.store.schema import (
+    blobs,
+    findings,
+    merges,
+    notes,
+    outbox,
+    parkings,
+    segments,
+    streams,
+)
 
 _WHOLE_TENANT = ""
 
@@ -75,7 +84,7 @@ class Standstill(OverEngine):
         theirs = select(segments.c.id).where(segments.c.tenant == tenant)
         with self._writing() as connection:
             connection.execute(delete(findings).where(findings.c.segment_id.in_(theirs)))
-            for table in (segments, merges, streams, parkings, outbox):
+            for table in (blobs, segments, merges, streams, parkings, outbox):
                 connection.execute(delete(table).where(table.c.tenant == tenant))
 
 

@@ -1,0 +1,202 @@
+"""The Activity feed as a source: a window's listings, then every blob that is not known to be done.
+
+A window is proven when every content type was listed over it and every blob listed there has
+landed. docs/decisions/feed.md argues the choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Protocol
+
+from trailkeeper.errors import LeaseLost, NeedsPerson, Throttled, TrailkeeperError, Transient
+from trailkeeper.microsoft.activity_client import ActivityClient, ServiceClock
+from trailkeeper.microsoft.activity_fetch import Fetching
+from trailkeeper.microsoft.activity_ladder import ActivityLadder
+from trailkeeper.microsoft.activity_listing import listed_blobs
+from trailkeeper.microsoft.activity_subscriptions import Subscriptions
+from trailkeeper.microsoft.exchange_client import TokenSource
+from trailkeeper.microsoft.sessions import Sessions
+from trailkeeper.model.blob import Blob
+from trailkeeper.model.feed import Listing, Look, Trouble, content_types, listings
+from trailkeeper.model.stream import Source
+from trailkeeper.model.window import Window
+from trailkeeper.ports import Budget, Clock, Notebook, Pulled, RecordSink, Rung, Worklist
+from trailkeeper.settings import Settings
+
+THREADS = 16
+"""connections kept alive by one process, for all tenants together"""
+_WRONG_WINDOW = ("AF20030", "AF20055")
+
+
+class FeedLedger(Notebook, Worklist, Protocol):
+    """The part of the ledger that the feed needs."""
+
+
+class ActivitySource:
+    """Implements `ports.AuditSource`. Shared by the threads of one process."""
+
+    source = Source.ACTIVITY
+
+    def __init__(
+        self,
+        settings: Settings,
+        tokens: TokenSource,
+        sessions: Sessions,
+        clock: Clock,
+        ledger: FeedLedger,
+        budget: Budget,
+        threads: int = THREADS,
+    ) -> None:
+        self._settings = settings
+        self._tokens = tokens
+        self._sessions = sessions
+        self._clock = clock
+        self._ledger = ledger
+        self._budget = budget
+        self._threads = threads
+        self._subscriptions = Subscriptions(ledger, clock)
+        self._service_clocks: dict[str, ServiceClock] = {}
+
+    @cached_property
+    def _pool(self) -> Executor:
+        return ThreadPoolExecutor(self._threads, "feed")
+
+    def client(self, tenant: str) -> ActivityClient:
+        """A fresh conversation. Raises `ConfigurationError` for an unknown tenant."""
+        found = self._settings.tenant(tenant)
+        return ActivityClient(
+            found,
+            self._settings.cloud(found),
+            self._sessions.of(found.cloud),
+            self._tokens,
+            self._settings.service.partner_tenant_id,
+            self._budget,
+            self._clock,
+            self._service_clocks.setdefault(found.cloud, ServiceClock(self._clock)),
+        )
+
+    def pull(
+        self, tenant: str, window: Window, sink: RecordSink, still_ours: Callable[[], None]
+    ) -> Pulled:
+        """List `window`, land what is new. An error that stops it comes in `Pulled.interrupted`."""
+        client = self.client(tenant)
+        fetching = Fetching(client, self._pool, self._threads, sink, still_ours, self._clock.now())
+        wanted = content_types(dlp=self._settings.tenant(tenant).dlp)
+        pull = _Pull(
+            client, self._subscriptions, self._ledger, self._pool, fetching, still_ours, self._clock
+        )
+        return pull.of(window, wanted)
+
+    def check(self, tenant: str) -> Iterator[Rung]:
+        found = self._settings.tenant(tenant)
+        yield from ActivityLadder(
+            self._settings, found, self._tokens, self.client(tenant), self._clock
+        ).climb()
+
+
+@dataclass
+class _Pull:
+    """One pull under way."""
+
+    client: ActivityClient
+    subscriptions: Subscriptions
+    worklist: Worklist
+    pool: Executor
+    fetching: Fetching
+    still_ours: Callable[[], None]
+    clock: Clock
+    blobs: int = 0
+    refused: TrailkeeperError | None = None
+    """why a content type could not be listed; the others were"""
+
+    def of(self, window: Window, wanted: Sequence[str]) -> Pulled:
+        try:
+            closed = self.subscriptions.ensure(self.client, wanted)
+            self.refused = next(iter(closed.values()), None)
+            types = [each for each in wanted if each not in closed]
+            look = self._look(window, types)
+            if self.refused is not None and self.refused.code in _WRONG_WINDOW:
+                # The answer that refused the window showed the service's clock: once more by that.
+                self.refused = None
+                look = self._look(window, types)
+        except LeaseLost:
+            raise
+        except TrailkeeperError as error:
+            look, self.refused = None, error
+        return Pulled(
+            tuple(look.findings()) if look else (),
+            self.client.requests,
+            interrupted=self.refused or self.fetching.interrupted,
+            marks=tuple(self.fetching.marks),
+        )
+
+    def _look(self, window: Window, types: Sequence[str]) -> Look | None:
+        """None when nothing can be said of the window, since a content type is missing."""
+        observed_at = self.client.now()
+        until = min(window.end, observed_at)
+        for listing in listings(window, observed_at):
+            listed = self._listed(types, listing)
+            left = self._fetched(listed, listing)
+            if left is not None:
+                until = left.replace(microsecond=0)
+                break
+        if self.refused:
+            return None
+        if until < window.end and observed_at < window.end and not self.fetching.interrupted:
+            self.refused = Transient(
+                "a part of the window lies in the future of the service's clock",
+                "Check this machine's clock; it is asked again later.",
+            )
+        troubles = tuple(self.fetching.troubles)
+        return Look(window, observed_at, until, self.blobs, self.fetching.fetched, troubles)
+
+    def _listed(self, types: Sequence[str], listing: Listing) -> list[Blob]:
+        """All content types side by side. The first error is kept; a throttled one ends it."""
+        futures: list[Future[list[Blob]]] = [
+            self.pool.submit(
+                listed_blobs,
+                self.client,
+                self.subscriptions,
+                content_type,
+                listing,
+                self.still_ours,
+            )
+            for content_type in types
+        ]
+        blobs: dict[str, Blob] = {}
+        errors: list[TrailkeeperError] = []
+        for future in futures:
+            try:
+                blobs.update((blob.content_id, blob) for blob in future.result())
+            except LeaseLost:
+                raise
+            except TrailkeeperError as error:
+                errors.append(error)
+        errors.sort(key=_gravity)
+        if errors and isinstance(errors[0], Throttled):
+            raise errors[0]
+        self.refused = self.refused or next(iter(errors), None)
+        return list(blobs.values())
+
+    def _fetched(self, listed: Sequence[Blob], listing: Listing) -> datetime | None:
+        """Fetch what is not done; what is known to be missing keeps its hour from being proven."""
+        self.blobs += len(listed)
+        work = self.worklist.list_blobs(
+            self.client.tenant, listed, listing.window, self.clock.now()
+        )
+        self.fetching.troubles += [Trouble(m.created_at, m.lost, m.evidence) for m in work.missing]
+        fresh = {blob.content_id: blob.uri for blob in listed}
+        todo = [replace(blob, uri=fresh.get(blob.content_id, blob.uri)) for blob in work.todo]
+        return self.fetching.run(todo)
+
+
+def _gravity(error: TrailkeeperError) -> int:
+    """What to do first: wait, then call a person, then anything else."""
+    if isinstance(error, Throttled):
+        return 0
+    return 1 if isinstance(error, NeedsPerson) else 2

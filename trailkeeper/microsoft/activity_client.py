@@ -1,0 +1,205 @@
+"""Requests to the Management Activity API: management-api-and-graph.md, sections 1.3, 1.7, 1.8.
+
+Every request names the publisher, every link from a response is checked before it gets a token, and
+every one is counted against the tenant's budget.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qs, urlencode, urlsplit
+from uuid import UUID
+
+from trailkeeper.errors import Throttled, TrailkeeperError, Transient
+from trailkeeper.microsoft.answer import Answer
+from trailkeeper.microsoft.clouds import host_allowed
+from trailkeeper.microsoft.exchange_client import TokenSource
+from trailkeeper.microsoft.faults import activity_error
+from trailkeeper.microsoft.session import Session
+from trailkeeper.ports import Budget, Clock
+from trailkeeper.settings import CloudSettings, TenantSettings
+
+PUBLISHER = "PublisherIdentifier"
+NEXT_PAGE = ("NextPageUri", "NextPageUrl")
+"""header of the next page; one page of the documentation has the second spelling (section 1.5)"""
+MAX_BLOB_BYTES = 64 << 20
+TOO_MUCH = "AF429"
+_TRIES = (0.3, 1.0)
+"""seconds before a request that broke is sent again at once"""
+_LONGEST_WAIT = 5.0
+"""for the budget; whoever has to wait longer gives the segment back"""
+_TOKEN_KEPT = timedelta(minutes=2)
+"""a token is good for five minutes or more when it is handed out"""
+_NONE = timedelta()
+_TOLERATED_SKEW = timedelta(seconds=5)
+"""the Date header has whole seconds and its answer took a while"""
+
+
+class ServiceClock:
+    """The service's clock, as its latest answer showed it; ours before the first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._skew = timedelta()
+
+    def now(self) -> datetime:
+        return self._clock.now() + (self._skew if abs(self._skew) > _TOLERATED_SKEW else _NONE)
+
+    def learn(self, answer: Answer) -> None:
+        """From the Date header (section 1.4: a wrong clock shows as AF20030 or AF20055)."""
+        try:
+            said = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except (TypeError, ValueError):
+            return
+        if said.tzinfo is not None:
+            self._skew = said - self._clock.now()
+
+
+class ActivityClient:
+    """One tenant's side of the feed for one pull; its threads share it."""
+
+    def __init__(
+        self,
+        tenant: TenantSettings,
+        cloud: CloudSettings,
+        session: Session,
+        tokens: TokenSource,
+        publisher: UUID | None,
+        budget: Budget,
+        clock: Clock,
+        service_clock: ServiceClock,
+    ) -> None:
+        self._tenant = tenant
+        self._root = cloud.management
+        self._session = session
+        self._tokens = tokens
+        self._publisher = publisher
+        self._budget = budget
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._token: tuple[str, datetime] | None = None
+        self._requests = 0
+        self._service_clock = service_clock
+
+    @property
+    def tenant(self) -> str:
+        return self._tenant.name
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far."""
+        return self._requests
+
+    def now(self) -> datetime:
+        """The service's clock."""
+        return self._service_clock.now()
+
+    def url(self, operation: str, **query: str) -> str:
+        """Of one operation of this tenant's feed. The tenant is the GUID (section 1.1)."""
+        base = f"{self._root}/api/v1.0/{self._tenant.tenant_id}/activity/feed/{operation}"
+        return f"{base}?{urlencode(query, safe=':')}" if query else base
+
+    def get(self, url: str) -> Answer:
+        """A 200. Broken answers are asked for again at once, twice; then raised as `Transient`.
+
+        Raises `Throttled`, `NeedsPerson`, `Lost`, `Bug` as `activity_error` says; `Transient` for a
+        link to another host, which is never followed.
+        """
+        checked = self._checked(url)
+        for pause in _TRIES:
+            try:
+                return self._asked("GET", checked)
+            except Throttled:
+                raise
+            except Transient as error:
+                if error.code.startswith("AF200"):  # said on purpose: the caller knows what to do
+                    raise
+                self._clock.sleep(pause)
+        return self._asked("GET", checked)
+
+    def post(self, url: str) -> Answer:
+        return self._asked("POST", self._checked(url))
+
+    def next_page(self, answer: Answer) -> str | None:
+        """Where the listing goes on, as given; None at its end."""
+        return next((link for name in NEXT_PAGE if (link := answer.headers.get(name))), None)
+
+    def _asked(self, method: str, url: str) -> Answer:
+        answer = self._sent(method, url)
+        if answer.status in (401, 403) and not _too_much(answer, activity_error(answer)):
+            # Roles and consent reach only newly issued tokens.
+            with self._guard:
+                self._token = None
+                self._tokens.drop(self._tenant, self._root)
+            answer = self._sent(method, url)
+        if answer.status != 200:
+            raise self._fault(answer)
+        return answer
+
+    def _fault(self, answer: Answer) -> TrailkeeperError:
+        error = activity_error(answer)
+        if _too_much(answer, error):
+            # No Retry-After was ever seen (section 1.8): our own patience grows instead.
+            rest = max(self._budget.slow_down(self.tenant), answer.retry_after or 0.0)
+            return Throttled(error.summary, error.remedy, TOO_MUCH, error.request_id, rest)
+        return error
+
+    def _sent(self, method: str, url: str) -> Answer:
+        self._wait_for_budget()
+        with self._guard:
+            self._requests += 1
+            token = self._fresh_token()
+        answer = self._session.request(
+            method,
+            url,
+            headers={"Accept": "application/json"},
+            body=b"" if method == "POST" else None,
+            token=token,
+            max_bytes=MAX_BLOB_BYTES,
+        )
+        self._service_clock.learn(answer)
+        return answer
+
+    def _wait_for_budget(self) -> None:
+        while (seconds := self._budget.take(self.tenant)) > 0:
+            if seconds > _LONGEST_WAIT:
+                raise Throttled(
+                    f"the feed's budget of requests for {self.tenant} is used up",
+                    "It goes on by itself within a minute.",
+                    "budget",
+                    "",
+                    seconds,
+                )
+            self._clock.sleep(seconds)
+
+    def _fresh_token(self) -> str:
+        """Under the guard: one thread asks, the others wait and use the same."""
+        now = self._clock.now()
+        if self._token is None or self._token[1] + _TOKEN_KEPT <= now:
+            self._token = (self._tokens.get(self._tenant, self._root), now)
+        return self._token[0]
+
+    def _checked(self, link: str) -> str:
+        """`link` with the publisher named. It must stay on the feed's own host before it gets the
+        token: it may have come from a response (section 1.5)."""
+        if not host_allowed(link, [urlsplit(self._root).netloc]):
+            raise Transient(
+                "the feed sent a link that leads to another host",
+                "It was not followed; it is asked for again later.",
+                "foreign-link",
+            )
+        if self._publisher is None:
+            return link
+        query = urlsplit(link).query
+        named = {name.lower() for name in parse_qs(query, keep_blank_values=True)}
+        if PUBLISHER.lower() in named:
+            return link
+        return f"{link}{'&' if query else '?'}{PUBLISHER}={self._publisher}"
+
+
+def _too_much(answer: Answer, error: TrailkeeperError) -> bool:
+    """AF429 comes as 403, too, and sometimes without a body; a refused permission has its code."""
+    nameless = answer.status == 403 and not answer.body.strip(b"\0 \r\n")
+    return nameless or answer.status == 429 or error.code == TOO_MUCH

@@ -1,0 +1,187 @@
+"""The feed's work list: which blobs are known, which are to be fetched, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+
+from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobLag, BlobMark, BlobState, Missing, Work
+from trailkeeper.model.segment import SegmentState
+from trailkeeper.model.stream import Source
+from trailkeeper.model.window import Window
+from trailkeeper.store import schema
+from trailkeeper.store.engines import insert_into
+from trailkeeper.store.ledger.base import OverEngine
+from trailkeeper.store.ledger.rows import AnyRow, batches
+from trailkeeper.store.schema import blobs, segments
+
+_OPEN = (BlobState.LISTED.value, BlobState.SET_ASIDE.value, BlobState.LOST.value)
+"""the words of the partial index"""
+
+
+class BlobWorklist(OverEngine):
+    def list_blobs(
+        self, tenant: str, listed: Sequence[Blob], window: Window, now: datetime
+    ) -> Work:
+        """Two short reads when nothing is new: a re-list costs the ledger no write."""
+        with self._reading() as connection:
+            known = _known(connection, tenant, listed)
+        new = [blob for blob in listed if blob.content_id not in known]
+        if not new:
+            with self._reading() as connection:
+                return _open(connection, tenant, listed, window, now)
+        with self._writing() as connection:
+            statement = insert_into(connection, blobs).on_conflict_do_nothing()
+            connection.execute(statement, [_row(tenant, blob, now) for blob in new])
+            return _open(connection, tenant, listed, window, now)
+
+    def blob_lags(self, tenant: str | None, since: datetime, until: datetime) -> list[BlobLag]:
+        query = (
+            select(
+                blobs.c.content_type,
+                blobs.c.created_at,
+                segments.c.finished_at,
+                blobs.c.records,
+                blobs.c.lag_seconds,
+            )
+            .join(segments, segments.c.id == blobs.c.segment_id)
+            .where(
+                segments.c.source == Source.ACTIVITY.value,
+                schema.in_state(SegmentState.MERGED),
+                segments.c.finished_at >= since,
+                segments.c.finished_at < until,
+            )
+        )
+        if tenant is not None:
+            query = query.where(segments.c.tenant == tenant)
+        with self._reading() as connection:
+            return [BlobLag(*row) for row in connection.execute(query)]
+
+    def forget_blobs(self, expired_before: datetime) -> int:
+        with self._writing() as connection:
+            gone = delete(blobs).where(blobs.c.expires_at < expired_before)
+            return connection.execute(gone).rowcount
+
+
+def mark_blobs(
+    connection: Connection, segment_id: int, marks: Sequence[BlobMark], now: datetime
+) -> None:
+    """Record what became of the segment's blobs; one that is done stays done."""
+    if not marks:
+        return
+    tenant = connection.scalars(select(segments.c.tenant).where(segments.c.id == segment_id)).one()
+    statement = (
+        update(blobs)
+        .where(
+            blobs.c.tenant == bindparam("its_tenant"),
+            blobs.c.content_id == bindparam("its_id"),
+            blobs.c.state != BlobState.DONE.value,
+        )
+        .values(
+            state=bindparam("new_state"),
+            attempts=bindparam("new_attempts"),
+            evidence=bindparam("new_evidence"),
+            records=bindparam("new_records"),
+            lag_seconds=bindparam("new_lag"),
+            segment_id=bindparam("new_segment"),
+            tried_at=now,
+        )
+    )
+    connection.execute(statement, [_mark_row(tenant, segment_id, mark) for mark in marks])
+
+
+def _mark_row(tenant: str, segment_id: int, mark: BlobMark) -> dict[str, object]:
+    return {
+        "its_tenant": tenant,
+        "its_id": mark.content_id,
+        "new_state": mark.state.value,
+        "new_attempts": mark.attempts,
+        "new_evidence": mark.evidence,
+        "new_records": mark.records,
+        "new_lag": mark.lag_seconds,
+        "new_segment": segment_id if mark.state is BlobState.DONE else None,
+    }
+
+
+def _known(connection: Connection, tenant: str, listed: Sequence[Blob]) -> set[str]:
+    found: set[str] = set()
+    for batch in batches([blob.content_id for blob in listed]):
+        query = select(blobs.c.content_id).where(
+            blobs.c.tenant == tenant, blobs.c.content_id.in_(batch)
+        )
+        found.update(connection.scalars(query))
+    return found
+
+
+def _open(
+    connection: Connection, tenant: str, listed: Sequence[Blob], window: Window, now: datetime
+) -> Work:
+    """What is not done: created in the window, or listed although created elsewhere."""
+    inside = and_(blobs.c.created_at >= window.start, blobs.c.created_at < window.end)
+    rows = list(connection.execute(_not_done(tenant, inside)))
+    strange = [blob.content_id for blob in listed if not window.contains(blob.created_at)]
+    for batch in batches(strange):
+        rows += connection.execute(_not_done(tenant, blobs.c.content_id.in_(batch)))
+    rows.sort(key=lambda row: (row.created_at, row.content_id))
+    due = [row for row in rows if _is_due(row, now)]
+    rest = [row for row in rows if not _is_due(row, now)]
+    return Work([_blob(row) for row in due], [_missing(row) for row in rest])
+
+
+def _not_done(tenant: str, where: ColumnElement[bool]) -> Select[Any]:
+    """In constants, as the partial index spells it."""
+    states = blobs.c.state.in_(
+        bindparam(None, list(_OPEN), type_=Text, expanding=True, literal_execute=True)
+    )
+    return select(blobs).where(blobs.c.tenant == tenant, states, where)
+
+
+def _is_due(row: AnyRow, now: datetime) -> bool:
+    if row.state == BlobState.SET_ASIDE.value:
+        return bool(row.tried_at <= now - LOOK_AGAIN)
+    return bool(row.state == BlobState.LISTED.value)
+
+
+def _missing(row: AnyRow) -> Missing:
+    return Missing(row.created_at, row.state == BlobState.LOST.value, row.evidence)
+
+
+def _blob(row: AnyRow) -> Blob:
+    return Blob(
+        row.content_type,
+        row.content_id,
+        row.uri,
+        row.created_at,
+        row.expires_at,
+        row.attempts,
+    )
+
+
+def _row(tenant: str, blob: Blob, now: datetime) -> dict[str, object]:
+    return {
+        "tenant": tenant,
+        "content_id": blob.content_id,
+        "content_type": blob.content_type,
+        "uri": blob.uri,
+        "created_at": blob.created_at,
+        "expires_at": blob.expires_at,
+        "state": BlobState.LISTED.value,
+        "attempts": 0,
+        "listed_at": now,
+        "records": 0,
+        "lag_seconds": 0,
+        "evidence": "",
+    }
