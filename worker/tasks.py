@@ -13,6 +13,7 @@ import structlog
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
+from trailkeeper.model.segment import SegmentState
 from trailkeeper.steps.plan import announce_due, plan_tenants
 from trailkeeper.steps.pull import Outcome
 from worker.announcer import CeleryAnnouncer
@@ -99,8 +100,11 @@ def pull_segment(world: World, segment_id: int) -> str:
     outcome = world.pull(segment_id, world.owner)
     announcer = _announcer()
     if outcome is Outcome.LANDED:
-        for tenant in {s.stream.tenant for s in world.ledger.segments([segment_id])}:
-            announcer.merge(tenant)
+        for segment in world.ledger.segments([segment_id]):
+            if segment.state is SegmentState.MERGED:  # empty: it may be what a month waited for
+                announcer.months()
+            else:
+                announcer.merge(segment.stream.tenant)
     if outcome is not Outcome.NOT_OURS:
         per_stream = world.settings.service.searches_per_tenant
         due = world.ledger.due(world.clock.now(), _NEXT_AFTER_PULL, per_stream)
