@@ -86,6 +86,8 @@ class Configured:
         service.setdefault("upload_pause", "0s")
         smtp = f'{{ host = "127.0.0.1", port = {self.box["smtp_port"]}, security = "none" }}'
         hosts = {k: self.box[k] for k in ("login", "exchange", "management", "graph")}
+        # The sandbox's vault asks for a token of its host's parent, as vault.azure.net is one's.
+        hosts["vault"] = self.box["vault"].replace("//127.", "//")
         return "\n".join(
             [
                 "[service]",

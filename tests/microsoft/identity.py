@@ -112,12 +112,17 @@ def write_cloud(folder: Path, box: Sandbox, service: str = "") -> None:
     """The main file of a configuration that knows the sandbox as the cloud "lab"."""
     (folder / "tenants").mkdir(parents=True, exist_ok=True)
     sites = {name: box[name] for name in ("login", "exchange", "management", "graph")}
+    sites["vault"] = vault_audience(box)
     lines = [f'{name} = "{url}"' for name, url in sites.items()]
     (folder / "trailkeeper.toml").write_text(
         f'[service]\ndata = "./data"\nupload_pause = "0s"\n{service}\n'
-        f'[clouds.lab]\nca_bundle = "{box.ca}"\n'
-        + "\n".join(lines)
+        f'[clouds.lab]\nca_bundle = "{box.ca}"\n' + "\n".join(lines)
     )
+
+
+def vault_audience(box: Sandbox) -> str:
+    """What the sandbox's vault asks tokens for: the parent of its host, as vault.azure.net is."""
+    return str(box["vault"]).replace("//127.", "//")
 
 
 def write_tenant(
