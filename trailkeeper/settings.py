@@ -193,7 +193,7 @@ class CollectionSettings(_Section):
 
     interval: Duration = timedelta(minutes=30)
     safety_lag: Duration = timedelta(minutes=5)
-    segment_length: Duration = timedelta(days=7)
+    segment_length: Duration = timedelta(days=31)
     reread_after: tuple[Duration, ...] = Cadence().reread_after
     feed_interval: Duration = FeedCadence().interval
     """how often the Activity feed is asked; see `trailkeeper.model.feed.FeedCadence`"""
@@ -215,7 +215,7 @@ class CollectionSettings(_Section):
         if list(self.feed_relist_after) != sorted(set(self.feed_relist_after)):
             raise ValueError("feed_relist_after must ascend, for example ['3h', '24h', '48h']")
         if self.feed_relist_after and self.feed_relist_after[-1] > _OLDEST_RELIST:
-            raise ValueError("feed_relist_after must not pass 6d 21h: the feed forgets after 7d")
+            raise ValueError("feed_relist_after must not pass 165h: the feed forgets after 7d")
         if self.feed_interval < timedelta(minutes=1):
             raise ValueError("feed_interval must be at least 1m: beat ticks once a minute")
         if self.segment_length < self.interval:

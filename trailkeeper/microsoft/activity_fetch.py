@@ -172,19 +172,17 @@ class Fetching:
         evidence = f"{error.summary} [{error.code}] {error.request_id}".strip()
         self.marks.append(BlobMark(blob.content_id, state, attempts, evidence))
         self.troubles.append(Trouble(blob.created_at, state is BlobState.LOST, error.summary))
-        log.warning(
-            _EVENTS[state],
+        with structlog.contextvars.bound_contextvars(
             content_type=blob.content_type,
             content_id=blob.content_id,
             attempts=attempts,
             reason=error.summary,
             code=error.code,
             request_id=error.request_id,
-        )
-
-
-_EVENTS = {
-    BlobState.LISTED: "blob_failed",
-    BlobState.SET_ASIDE: "blob_set_aside",
-    BlobState.LOST: "blob_lost",
-}
+        ):
+            if state is BlobState.LOST:
+                log.warning("blob_lost")
+            elif state is BlobState.SET_ASIDE:
+                log.warning("blob_shelved")
+            else:
+                log.warning("blob_failed")

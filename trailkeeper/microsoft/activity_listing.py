@@ -26,10 +26,10 @@ _STEPS_BACK = 8
 
 class _Entry(msgspec.Struct):
     contentId: str = ""  # noqa: N815 - spelt as on the wire
-    contentUri: str = ""  # noqa: N815
-    contentCreated: str = ""  # noqa: N815
-    contentExpiration: str = ""  # noqa: N815
-    contentType: str = ""  # noqa: N815
+    contentUri: str = ""  # noqa: N815 - spelt as on the wire
+    contentCreated: str = ""  # noqa: N815 - spelt as on the wire
+    contentExpiration: str = ""  # noqa: N815 - spelt as on the wire
+    contentType: str = ""  # noqa: N815 - spelt as on the wire
 
 
 _decode = msgspec.json.Decoder(list[_Entry]).decode

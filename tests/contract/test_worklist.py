@@ -1,0 +1,135 @@
+"""The feed's work list, proved over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.ledger_words import HOUR, MANY, T0, at, file_of, plan
+from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobMark, BlobState
+from trailkeeper.model.segment import Leased, MergeCounts, NewSegment, Purpose
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Axis, Window
+from trailkeeper.store.ledger import SqlLedger, open_ledger
+
+FEED = Stream("contoso", Source.ACTIVITY)
+DAY = Window(at(0), at(24), Axis.AVAILABLE)
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[SqlLedger]:
+    opened = open_ledger(database_url)
+    yield opened
+    opened.close()
+
+
+def blob(name: str, hours: float = 1, attempts: int = 0) -> Blob:
+    created = at(hours)
+    return Blob("Audit.General", name, "https://x/" + name, created, created + 168 * HOUR, attempts)
+
+
+def leased(ledger: SqlLedger, window: Window = DAY) -> Leased:
+    plan(ledger, NewSegment(FEED, window, Purpose.INCREMENTAL))
+    segment = ledger.due(T0, 1, MANY)[0]
+    taken = ledger.lease(segment.id, "worker", T0, T0 + HOUR, MANY)
+    assert taken is not None
+    return taken
+
+
+def mark(ledger: SqlLedger, *marks: BlobMark) -> Leased:
+    taken = leased(ledger)
+    ledger.land(taken.lease, file_of(), [], [], T0, marks)
+    return taken
+
+
+def test_what_is_listed_is_to_be_fetched_oldest_first(ledger: SqlLedger) -> None:
+    """New blobs come back as work, in the order in which they became available."""
+    work = ledger.list_blobs("contoso", [blob("b", 2), blob("a", 1)], DAY, T0)
+    assert [found.content_id for found in work.todo] == ["a", "b"]
+    assert work.todo[0] == blob("a", 1)
+    assert work.missing == []
+
+
+def test_known_in_the_window_is_work_though_not_listed_again(ledger: SqlLedger) -> None:
+    """A blob that an earlier look listed is fetched even if this listing does not show it."""
+    ledger.list_blobs("contoso", [blob("a", 1), blob("far", 30)], DAY, T0)
+    work = ledger.list_blobs("contoso", [], DAY, T0)
+    assert [found.content_id for found in work.todo] == ["a"]
+
+
+def test_a_strange_blob_outside_the_window_is_work(ledger: SqlLedger) -> None:
+    """What is listed is fetched wherever it claims to have been created."""
+    work = ledger.list_blobs("contoso", [blob("strange", 500)], DAY, T0)
+    assert [found.content_id for found in work.todo] == ["strange"]
+
+
+def test_done_with_the_landing_and_never_work_again(ledger: SqlLedger) -> None:
+    """A landing marks its blobs done; listing them again brings nothing."""
+    ledger.list_blobs("contoso", [blob("a"), blob("b")], DAY, T0)
+    mark(ledger, BlobMark("a", BlobState.DONE, records=7, lag_seconds=60))
+    work = ledger.list_blobs("contoso", [blob("a"), blob("b")], DAY, T0)
+    assert [found.content_id for found in work.todo] == ["b"]
+
+
+def test_tenants_do_not_share_blobs(ledger: SqlLedger) -> None:
+    """The same content id in another tenant is another blob."""
+    ledger.list_blobs("contoso", [blob("a")], DAY, T0)
+    mark(ledger, BlobMark("a", BlobState.DONE))
+    assert ledger.list_blobs("fabrikam", [blob("a")], DAY, T0).todo == [blob("a")]
+
+
+def test_attempts_are_remembered(ledger: SqlLedger) -> None:
+    """A failed look leaves the blob to be fetched, with one more attempt."""
+    ledger.list_blobs("contoso", [blob("a")], DAY, T0)
+    mark(ledger, BlobMark("a", BlobState.LISTED, 1, "why"))
+    assert ledger.list_blobs("contoso", [], DAY, T0).todo == [blob("a", attempts=1)]
+
+
+def test_set_aside_rests_and_is_missing_until_then(ledger: SqlLedger) -> None:
+    """A blob that was set aside is named as missing, and work again after its rest."""
+    ledger.list_blobs("contoso", [blob("a")], DAY, T0)
+    mark(ledger, BlobMark("a", BlobState.SET_ASIDE, 5, "why"))
+    soon = ledger.list_blobs("contoso", [], DAY, T0 + HOUR)
+    assert (soon.todo, [m.evidence for m in soon.missing]) == ([], ["why"])
+    assert not soon.missing[0].lost
+    later = ledger.list_blobs("contoso", [], DAY, T0 + LOOK_AGAIN)
+    assert [found.content_id for found in later.todo] == ["a"]
+
+
+def test_lost_stays_missing(ledger: SqlLedger) -> None:
+    """A lost blob is never work again, and named by every later look at its hour."""
+    ledger.list_blobs("contoso", [blob("a")], DAY, T0)
+    mark(ledger, BlobMark("a", BlobState.LOST, 1, "gone"))
+    work = ledger.list_blobs("contoso", [blob("a")], DAY, T0 + 100 * HOUR)
+    assert work.todo == []
+    assert work.missing[0].lost
+
+
+def test_lag_is_told_once_the_records_are_in_the_lake(ledger: SqlLedger) -> None:
+    """Both halves of the way are known after the merge, not before."""
+    ledger.list_blobs("contoso", [blob("a", 1)], DAY, T0)
+    taken = mark(ledger, BlobMark("a", BlobState.DONE, records=7, lag_seconds=60))
+    assert ledger.blob_lags(None, T0, at(100)) == []
+    merge = ledger.open_merge("contoso", "merger", at(1), at(2), 1 << 30)
+    assert merge is not None
+    merged_at = at(1) + timedelta(seconds=90)
+    ledger.close_merge(merge, {taken.segment.id: MergeCounts(7, 7)}, merged_at)
+    (lag,) = ledger.blob_lags("contoso", T0, at(100))
+    assert (lag.records, lag.their_seconds, lag.our_seconds) == (7, 60, 90.0)
+    assert ledger.blob_lags("fabrikam", T0, at(100)) == []
+
+
+def test_forgotten_after_expiry(ledger: SqlLedger) -> None:
+    """Rows go when the feed itself no longer lists the blob."""
+    ledger.list_blobs("contoso", [blob("old", 0), blob("young", 5)], DAY, T0)
+    assert ledger.forget_blobs(at(169)) == 1
+    assert [b.content_id for b in ledger.list_blobs("contoso", [], DAY, T0).todo] == ["young"]
+
+
+def test_a_removed_tenant_leaves_no_blobs(ledger: SqlLedger) -> None:
+    """Forgetting a tenant forgets its work list."""
+    ledger.list_blobs("contoso", [blob("a")], DAY, T0)
+    ledger.forget_tenant("contoso")
+    assert ledger.list_blobs("contoso", [], DAY, T0).todo == []
