@@ -75,11 +75,13 @@ def routes(app: web.Application) -> None:
 
 
 def _tenant(request: web.Request) -> Tenant:
-    name = request.match_info["name"]
-    try:
-        return box_of(request).directory.tenants[name]
-    except KeyError:
-        raise ValueError(f"no tenant {name!r}") from None
+    """The tenant of the path, with everything that happened live up to now."""
+    box, name = box_of(request), request.match_info["name"]
+    if name not in box.directory.tenants:
+        raise ValueError(f"no tenant {name!r}")
+    found = box.directory.tenants[name]
+    found.advance(box.clock.now())
+    return found
 
 
 async def list_tenants(request: web.Request) -> web.Response:
@@ -101,7 +103,6 @@ async def create_tenant(request: web.Request) -> web.Response:
 async def alter_tenant(request: web.Request) -> web.Response:
     """Any switches of `tenants.Switches`."""
     box, tenant = box_of(request), _tenant(request)
-    tenant.advance(box.clock.now())  # what was so far happened under the old switches
     tenant.alter(await request.json(), box.clock.identity_now())
     tenant.advance(box.clock.now())
     return web.json_response(box.directory.description(tenant))

@@ -196,7 +196,7 @@ async def _content(ask: Ask) -> web.Response:
     kind, switches = ask.kind(), ask.tenant.switches
     await asyncio.sleep(switches.seconds_per_listing)
     found, offset = _listing(ask, kind)
-    ask.box.listings[ask.tenant.name, CONTENT_TYPES[kind]] += 1
+    ask.box.listings[ask.tenant.name, CONTENT_TYPES[kind]] += "nextPage" not in ask.request.query
     size = max(1, switches.content_page)
     page = found.blobs[offset : offset + size]
     for index in page:
