@@ -32,8 +32,8 @@ from benchmarks.lab import TENANT, Lab, lab
 from trailkeeper import logs
 from trailkeeper.bootstrap import World
 from trailkeeper.microsoft.answer import Answer
-from trailkeeper.microsoft.exchange import SEARCH, ExchangeSource
-from trailkeeper.microsoft.exchange_client import ExchangeClient
+from trailkeeper.microsoft.exchange import ExchangeSource
+from trailkeeper.microsoft.exchange_client import SEARCH, ExchangeClient
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window

@@ -204,6 +204,13 @@ class Worklist(Protocol):
         """Blobs whose records reached the lake in `[since, until)`; of all tenants with None."""
         ...
 
+    def claim(self, key: str, now: datetime, older_than: datetime) -> bool:
+        """Note `key` now, unless it was noted at or after `older_than`; did we?
+
+        Of any number who ask at once, one hears yes.
+        """
+        ...
+
     def forget_blobs(self, expired_before: datetime) -> int:
         """Delete what expired before; the feed no longer lists it. How many that were."""
         ...

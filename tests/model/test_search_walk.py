@@ -54,7 +54,7 @@ class Service(SearchPort):
         if not self.auditing:
             raise NeedsPerson("auditing is off", "Switch it on.", "D14")
 
-    def ask(self, window: Window) -> SearchAnswer:
+    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
         self.calls += 1
         fault = self._fault()
         if fault == "reset":
@@ -88,7 +88,9 @@ class Service(SearchPort):
             (len(found) > CAP) if self.count == "total" else None,
         )
 
-    def session(self, window: Window) -> SessionAnswer:
+    def session(
+        self, window: Window, record_type: str = "", *, tight: bool = False
+    ) -> SessionAnswer:
         self.calls += 1
         found = self._within(window)[: LIMITS.session_cap]
         self.landed |= {key for _, key in found}
@@ -206,7 +208,9 @@ def test_throttling_stops_at_once() -> None:
     """A throttled call is not repeated by the walk."""
 
     class Throttling(Service):
-        def ask(self, window: Window) -> SearchAnswer:
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
             self.calls += 1
             raise Throttled("slow down", retry_after=30)
 
@@ -220,7 +224,9 @@ def test_the_horizon_is_lost_and_the_rest_is_read() -> None:
     horizon = DAY.start + timedelta(hours=6)
 
     class Forgetful(Service):
-        def ask(self, window: Window) -> SearchAnswer:
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
             if window.start < horizon:
                 raise Lost("too old", horizon=horizon.isoformat())
             return super().ask(window)
@@ -228,7 +234,7 @@ def test_the_horizon_is_lost_and_the_rest_is_read() -> None:
     walk = _walk(Forgetful(_spread(30)))
     lost = [f.window for f in walk.findings if f.verdict is Verdict.LOST]
     assert [w.start for w in lost] == [DAY.start]
-    assert abs(lost[0].end - horizon) <= timedelta(seconds=1)
+    assert timedelta() <= lost[0].end - horizon <= timedelta(seconds=10)
     assert total(f.window for f in walk.findings) == DAY.duration
 
 
@@ -275,7 +281,9 @@ def test_a_first_large_question_answered_empty_is_caught() -> None:
     """D10: a service that answers nothing to large questions is asked smaller ones."""
 
     class FirstIsEmpty(Service):
-        def ask(self, window: Window) -> SearchAnswer:
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
             if window.duration > timedelta(hours=2):
                 self.calls += 1
                 return SearchAnswer(window, self.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -23,7 +23,14 @@ from trailkeeper.microsoft.ladder import Ladder
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.microsoft.sessions import Sessions
 from trailkeeper.model.density import Density, density_key
-from trailkeeper.model.search import SECOND, SearchAnswer, SearchLimits, SessionAnswer
+from trailkeeper.model.search import (
+    SECOND,
+    UNTIMED,
+    SearchAnswer,
+    SearchLimits,
+    SessionAnswer,
+    micros,
+)
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.stream import Source
@@ -74,7 +81,7 @@ class ExchangeSource:
             self._limits,
             busy_hour=self._busy_hour(tenant, known.density),
             order_proven=habits.order_proven,
-            harmless=set(habits.harmless),
+            known_doubts=habits.doubts(self._limits),
             still_ours=still_ours,
             density=known.density,
         )
@@ -86,6 +93,7 @@ class ExchangeSource:
             walk.foreign,
             walk.interrupted,
             tuple(walk.pieces),
+            walk.throttled,
         )
 
     def check(self, tenant: str) -> Iterator[Rung]:
@@ -109,8 +117,7 @@ class ExchangeSource:
             search.habits,
             probed_at=search.habits.probed_at or now,
             order_proven=walk.order_proven,
-            harmless=tuple(sorted(walk.harmless)),
-        )
+        ).doubting(walk.doubts)
         if changes := habits.changed(known.habits):
             log.warning("search_habits_changed", tenant=tenant, **changes)
         if habits != known.habits:
@@ -175,10 +182,10 @@ class AuditSearch(SearchPort):
     def require_auditing(self) -> None:
         read_audit_config(self._client.invoke(AUDIT_CONFIG, {}))
 
-    def ask(self, window: Window) -> SearchAnswer:
+    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
         """One call without a session, its OData pages joined (section 3.3)."""
         sent_at = self._clock.now()
-        pages = self._pages(_parameters(window, self._limits.cap))
+        pages = self._pages(self._parameters(window, record_type, tight=tight))
         answer = SearchAnswer(
             window,
             sent_at,
@@ -188,38 +195,61 @@ class AuditSearch(SearchPort):
             [text for page in pages for text in page.warnings],
             max((p.result_count for p in pages if p.result_count is not None), default=None),
             _joined_flag([p.more_available for p in pages]),
+            frozenset[str]().union(*(page.types for page in pages)),
         )
-        self.rows_by_hour.update(time // _HOUR_MICROS for time in answer.times)
-        self.habits = self.habits.seen(answer, self._limits.cap)
+        if not (record_type or tight):
+            self.rows_by_hour.update(time // _HOUR_MICROS for time in answer.times)
+            self.habits = self.habits.seen(answer, self._limits.cap)
         return answer
 
-    def session(self, window: Window) -> SessionAnswer:
+    def session(
+        self, window: Window, record_type: str = "", *, tight: bool = False
+    ) -> SessionAnswer:
         """All pages of one ReturnLargeSet session (section 4.3).
 
         It ends with two pages in a row that bring nothing new, or with a short page that says there
-        is no more; never by a count (D5, D6, D7).
+        is no more; never by a count (D5, D6, D7). One that goes on saying that there is more has
+        not ended well, whatever it gave.
         """
         sent_at = self._clock.now()
         parameters = {
-            **_parameters(window, self._limits.cap),
+            **self._parameters(window, record_type, tight=tight),
             "SessionId": str(uuid4()),
             "SessionCommand": "ReturnLargeSet",
         }
         keys: set[str] = set()
+        types: set[str] = set()
         rows = idle = 0
+        unclean, ended = "", False
         for _ in range(self._limits.session_cap // self._limits.cap + 10):
             pages = self._pages(parameters)
-            unclean = next((w for p in pages for w in p.warnings), "")
-            if unclean or any(p.bogus for p in pages):
-                return SessionAnswer(sent_at, frozenset(keys), rows, False, unclean or "bogus row")
             found = [key for page in pages for key in page.records.id]
             idle = 0 if set(found) - keys else idle + 1
             keys.update(found)
+            types.update(*(page.types for page in pages))
             rows += len(found)
-            said_done = _joined_flag([p.more_available for p in pages]) is False
-            if idle == 2 or (said_done and len(found) < self._limits.cap):
-                return SessionAnswer(sent_at, frozenset(keys), rows, True)
-        return SessionAnswer(sent_at, frozenset(keys), rows, False, "the session did not end")
+            if unclean := _trouble(pages, window):
+                break
+            said = _joined_flag([p.more_available for p in pages])
+            if idle == 2 or (said is False and len(found) < self._limits.cap):
+                ended = said is not True
+                break
+        return SessionAnswer(sent_at, frozenset(keys), rows, ended, unclean, frozenset(types))
+
+    def _parameters(self, window: Window, record_type: str, *, tight: bool) -> dict[str, object]:
+        """Whether the borders are inclusive is unconfirmed (section 4.6), so the first second is
+        asked with the one before it; rows of the neighbour merge into nothing."""
+        start, end = window.start.replace(microsecond=0) - SECOND, window.end
+        if end.microsecond:
+            end = end.replace(microsecond=0) + SECOND
+        if tight:
+            start, end = start + SECOND / 2, end - SECOND / 2
+        asked: dict[str, object] = {
+            "StartDate": iso(start),
+            "EndDate": iso(end),
+            "ResultSize": self._limits.cap,
+        }
+        return {**asked, "RecordType": record_type} if record_type else asked
 
     def _pages(self, parameters: dict[str, object]) -> list[ExchangePage]:
         """The pages of one cmdlet call; their texts are landed and let go at once."""
@@ -243,12 +273,14 @@ class AuditSearch(SearchPort):
 _HOUR_MICROS = 3_600_000_000
 
 
-def _parameters(window: Window, cap: int) -> dict[str, object]:
-    """Whether the borders are inclusive is unconfirmed (section 4.6), so the first second is asked
-    with the one before it; rows of the neighbour are known already and merge into nothing."""
-    start = window.start.replace(microsecond=0) - SECOND
-    end = window.end if not window.end.microsecond else window.end.replace(microsecond=0) + SECOND
-    return {"StartDate": iso(start), "EndDate": iso(end), "ResultSize": cap}
+def _trouble(pages: Sequence[ExchangePage], window: Window) -> str:
+    """Why this page of a session may not be believed; empty when it may."""
+    if any(page.bogus for page in pages):
+        return "bogus row"
+    low, high = micros(window.start - 2 * SECOND), micros(window.end + SECOND)
+    if any(not low <= t <= high for page in pages for t in page.times if t != UNTIMED):
+        return "rows of another window"
+    return next((w for p in pages for w in p.warnings), "")
 
 
 def _joined_flag(flags: list[bool | None]) -> bool | None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from uuid import uuid4
 
 from trailkeeper.errors import NeedsPerson, Transient
 from trailkeeper.microsoft.answer import Answer
-from trailkeeper.microsoft.clouds import host_allowed
+from trailkeeper.microsoft.clouds import host_allowed, usual_port
 from trailkeeper.microsoft.faults import exchange_error
 from trailkeeper.microsoft.session import Session
 from trailkeeper.settings import CloudSettings, TenantSettings
@@ -23,6 +23,9 @@ _ARBITRATION_MAILBOX = "bb558c35-97f1-4cb9-8ff7-d53741dc928c"
 """the same in every tenant; the routing key that other app-only clients use (section 3.1)"""
 MAX_ANSWER_BYTES = 96 << 20
 """5,000 rows are 8 MB as a rule; a page of the largest records observed would be about this"""
+
+_BEFORE_JSON = b"\0\xef\xbb\xbf \r\n\t"
+"""padding, byte order mark and blanks that may come first"""
 
 
 class TokenSource(Protocol):
@@ -68,8 +71,10 @@ class ExchangeClient:
         if answer.status in (401, 403):
             self._tokens.drop(self._tenant, self._base)
             answer = self._post(url, cmdlet, body)
-        if answer.status != 200:
-            raise exchange_error(answer)
+        if answer.status != 200 or not answer.body.lstrip(b"\0\xef\xbb\xbf \r\n\t").startswith(
+            b"{"
+        ):
+            raise exchange_error(answer)  # a 200 can be a plain sentence, or a page of a proxy
         return answer
 
     def _post(self, url: str, cmdlet: str, body: str) -> Answer:
@@ -98,6 +103,7 @@ class ExchangeClient:
 
     def _checked(self, link: str) -> str:
         """A next link must stay on the Exchange host and in the tenant before it gets the token."""
+        link = usual_port(urljoin(self.url, link), [urlsplit(self._base).netloc])
         same_place = host_allowed(link, [urlsplit(self._base).netloc])
         path = urlsplit(link).path.lower() if same_place else ""
         names = {str(self._tenant.tenant_id), self._tenant.domain.lower()}

@@ -6,6 +6,7 @@ Shapes and traps: identity-and-exchange.md, sections 3.2 and 4.2.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import msgspec
 
 from trailkeeper.errors import Transient
-from trailkeeper.microsoft.records import RecordReader
-from trailkeeper.model.record import RecordColumns
+from trailkeeper.microsoft.records import RecordReader, bounded_int
+from trailkeeper.model.record import PlacedBy, RecordColumns
+from trailkeeper.model.search import UNTIMED
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -22,6 +24,7 @@ class _Row(msgspec.Struct, gc=False):
 
     AuditData: Any = None
     Identity: Any = None
+    RecordType: Any = None
     CreationDate: Any = None
     ResultIndex: Any = None
     ResultCount: Any = None
@@ -30,8 +33,9 @@ class _Row(msgspec.Struct, gc=False):
 
 
 class _Page(msgspec.Struct):
-    value: list[_Row] = []
+    value: list[_Row]
     next_link: Any = msgspec.field(name="@odata.nextLink", default=None)
+    bare_link: Any = msgspec.field(name="odata.nextLink", default=None)
     warnings: Any = msgspec.field(name="@adminapi.warnings", default=None)
     errors: Any = msgspec.field(name="@adminapi.errors", default=None)
 
@@ -45,21 +49,26 @@ class ExchangePage:
 
     records: RecordColumns
     times: Sequence[int]
-    """microseconds since 1970 UTC, one per record; rows without a readable time are left out"""
+    """microseconds since 1970 UTC, one per record; `UNTIMED` where no time can be read"""
     bogus: int
     """rows with ResultIndex -1 (D2)"""
     warnings: tuple[str, ...]
     result_count: int | None
     more_available: bool | None
     next_link: str | None
+    types: frozenset[str]
+    """names in the rows' RecordType"""
 
 
 def read_page(body: bytes, reader: RecordReader, header_warnings: str = "") -> ExchangePage:
     """Parse a 200's body. Raises `Transient` when it is not the documented shape at all."""
     page = _page(body)
     rows = [row for row in page.value if row.AuditData or not _is_bogus(row)]
+    if any(not isinstance(row.AuditData, str) for row in rows):
+        _restore_spelling(rows, body)
     records = reader.read((r.AuditData, r.Identity, r.CreationDate) for r in rows)
-    stated = [*_texts(page.warnings), *_texts(page.errors), *_texts(header_warnings or None)]
+    stated = [*_texts(page.warnings), *_texts(page.errors), *_header_texts(header_warnings)]
+    link = page.next_link or page.bare_link
     return ExchangePage(
         records=records,
         times=_times(rows, records, reader),
@@ -67,7 +76,8 @@ def read_page(body: bytes, reader: RecordReader, header_warnings: str = "") -> E
         warnings=tuple(stated),
         result_count=_largest(row.ResultCount for row in rows),
         more_available=_more_available(rows),
-        next_link=page.next_link if isinstance(page.next_link, str) else None,
+        next_link=link if isinstance(link, str) and link else None,
+        types=frozenset({t for row in rows if type(t := row.RecordType) is str}),
     )
 
 
@@ -81,18 +91,51 @@ def _page(body: bytes) -> _Page:
 def _tolerant_page(body: bytes) -> _Page:
     """The standard library takes what the fast decoder refuses, lone surrogates above all."""
     try:
-        value = json.loads(body.decode("utf-8", "surrogatepass"))
-        rows = [_row(row) for row in value.get("value", []) if isinstance(row, dict)]
-    except (ValueError, AttributeError, TypeError, RecursionError):
+        value = json.loads(_decoded(body), strict=False, parse_int=bounded_int)
+        rows = [_row(row) for row in value["value"] if isinstance(row, dict)]
+        if len(rows) < len(value["value"]):
+            raise TypeError
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
         raise Transient(
             "Exchange answered 200 with something that is not a result page", "It is asked again."
         ) from None
     return _Page(
         rows,
         value.get("@odata.nextLink"),
+        value.get("odata.nextLink"),
         value.get("@adminapi.warnings"),
         value.get("@adminapi.errors"),
     )
+
+
+def _decoded(body: bytes) -> str:
+    """Bytes that are no UTF-8 are shown as escapes rather than stop a window for ever."""
+    body = body.strip(b"\0")
+    try:
+        return body.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace")
+
+
+class _RawRow(msgspec.Struct):
+    AuditData: msgspec.Raw = msgspec.Raw()
+
+
+class _RawPage(msgspec.Struct):
+    value: list[_RawRow]
+
+
+def _restore_spelling(rows: Sequence[_Row], body: bytes) -> None:
+    """AuditData that came as JSON instead of text of JSON: keep its own spelling, big numbers and
+    repeated keys included."""
+    try:
+        raws = [bytes(row.AuditData) for row in msgspec.json.decode(body, type=_RawPage).value]
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return  # the tolerant reading has to do
+    objects = iter([raw.decode() for raw in raws if raw[:1] == b"{"])
+    for row in rows:
+        if isinstance(row.AuditData, dict):
+            row.AuditData = next(objects)
 
 
 def _row(fields: dict[str, Any]) -> _Row:
@@ -104,7 +147,7 @@ def _row(fields: dict[str, Any]) -> _Row:
 
 def _is_bogus(row: _Row) -> bool:
     """A row that carries no record: it is the service's sign of trouble, not an event."""
-    return not row.AuditData and (_integer(row.ResultIndex) == -1 or not row.Identity)
+    return not row.AuditData and _integer(row.ResultIndex) == -1
 
 
 def _times(rows: Sequence[_Row], records: RecordColumns, reader: RecordReader) -> list[int]:
@@ -112,8 +155,10 @@ def _times(rows: Sequence[_Row], records: RecordColumns, reader: RecordReader) -
     if None not in times:
         return times  # type: ignore[return-value] # just checked
     placed = zip(times, records.created_at, records.placed_by, strict=True)
-    known = (time if time is not None else own if by < 2 else None for time, own, by in placed)
-    return [time for time in known if time is not None]
+    return [
+        time if time is not None else own if by < PlacedBy.FIRST_SEEN else UNTIMED
+        for time, own, by in placed
+    ]
 
 
 def _more_available(rows: Iterable[_Row]) -> bool | None:
@@ -124,10 +169,14 @@ def _more_available(rows: Iterable[_Row]) -> bool | None:
         for row in rows
         if row.moreRecordsAvailable is not None
     }
-    answers = [text.lower() for text in said if text]
+    answers = [text for text in said if text and text != b"null"]
     if not answers:
         return None
-    return any(b"true" in text for text in answers)
+    return any(_SAYS_TRUE.search(text) for text in answers)
+
+
+_SAYS_TRUE = re.compile(rb"""^"?true|morerecordsavailable[\\"'\s:=]*true""", re.IGNORECASE)
+"""a flag by itself, an object's, or the same object in a text"""
 
 
 def _largest(values: Iterable[object]) -> int | None:
@@ -141,6 +190,16 @@ def _integer(value: object) -> int | None:
     if isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit():
         return int(value[:20])
     return None
+
+
+def _header_texts(stated: str) -> list[str]:
+    """The X-Warnings header: a sentence, or a JSON list of them."""
+    if stated.lstrip().startswith("["):
+        try:
+            return _texts(json.loads(stated))
+        except ValueError:
+            return _texts(stated)
+    return _texts(stated)
 
 
 def _texts(value: object) -> list[str]:

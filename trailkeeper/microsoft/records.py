@@ -211,13 +211,13 @@ def _object(text: str) -> dict[str, Any] | None:
     It takes lone surrogate escapes, which the fast reader refuses; NaN and Infinity are no JSON.
     """
     try:
-        value = json.loads(text, parse_int=_bounded_int, parse_constant=_no_constant)
+        value = json.loads(text, parse_int=bounded_int, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def _bounded_int(digits: str) -> int | str:
+def bounded_int(digits: str) -> int | str:
     """Python refuses to convert very long integers; none of the header's fields is that long."""
     return int(digits) if len(digits) < 100 else digits
 

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from trailkeeper.model.window import Window
+from trailkeeper.model.window import Window, union
 
 HOUR = timedelta(hours=1)
 HOURS = 168
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MONDAY = 4 * 24
 """hours from 1970-01-01, a Thursday, to the first Monday"""
+_MOST_HOURS = 160
+"""of the week's 168: windows that begin and end within an hour leave some hours out"""
 _MEMORY = 6.0
 """weeks that an hour's average looks back on: older weeks fade"""
 
@@ -40,13 +42,13 @@ class Density:
 
     @property
     def known(self) -> bool:
-        """Whether a whole week was seen, which is when planning may rely on it."""
-        return all(self.weeks)
+        """Whether nearly a whole week was seen, which is when planning may rely on it."""
+        return sum(w > 0 for w in self.weeks) >= _MOST_HOURS
 
     def learn(self, proven: Iterable[Window], rows_by_hour: Mapping[int, int]) -> Density:
-        """Add the whole hours inside `proven` windows; `rows_by_hour` by `hour_number`."""
+        """Add the whole hours inside `proven` time; `rows_by_hour` by `hour_number`."""
         rows, weeks = list(self.rows), list(self.weeks)
-        for window in proven:
+        for window in union(proven):
             for number in _whole_hours(window):
                 slot = _slot(number)
                 fade = min(1.0, (_MEMORY - 1) / weeks[slot]) if weeks[slot] else 1.0
@@ -55,7 +57,7 @@ class Density:
         return Density(tuple(rows), tuple(weeks))
 
     def expected(self, window: Window) -> float:
-        """Records to expect in `window`; hours never seen count as none."""
+        """Records to expect in `window`; an hour never seen counts as the mean of the others."""
         return sum(self._rate(n) * share for n, share in _shares(window))
 
     def cut(self, window: Window, rows: float, longest: timedelta) -> list[Window]:
@@ -97,7 +99,8 @@ class Density:
 
     def _rate(self, number: int) -> float:
         slot = _slot(number)
-        return self.rows[slot] / self.weeks[slot] if self.weeks[slot] else 0.0
+        seen = self.weeks[slot]
+        return self.rows[slot] / seen if seen else sum(self.rows) / max(1.0, sum(self.weeks))
 
 
 def _slot(number: int) -> int:

@@ -7,7 +7,7 @@ was planned for that purpose) and the ledger refuses a second segment with the s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trailkeeper.model.density import Density
@@ -30,7 +30,7 @@ class Cadence:
     interval: timedelta = timedelta(minutes=30)
     safety_lag: timedelta = timedelta(minutes=5)
     longest_fresh: timedelta = timedelta(hours=24)
-    segment_length: timedelta = timedelta(days=7)
+    segment_length: timedelta = timedelta(days=31)
     segment_rows: int = 60_000
     longest_segment: timedelta = timedelta(days=31)
     reread_after: tuple[timedelta, ...] = (
@@ -72,11 +72,15 @@ def plan_stream(
     if newest <= begin:
         return
     fresh_until = frontier.fresh_until if frontier else begin
-    yield from _forward(stream, Window(fresh_until, newest, stream.source.axis), cadence, density)
+    if newest - fresh_until >= cadence.interval:
+        ahead = Window(fresh_until, newest, stream.source.axis)
+        yield from _forward(stream, ahead, cadence, density)
+        fresh_until = newest
     if frontier and begin < frontier.first_at:
         older = Window(begin, frontier.first_at, stream.source.axis)
         yield from _backfill(stream, older, cadence, density)
-    yield from _rereads(stream, frontier, cadence, now)
+    if frontier:
+        yield from _rereads(stream, replace(frontier, fresh_until=fresh_until), cadence, now)
 
 
 def plan_range(
@@ -88,9 +92,17 @@ def plan_range(
 
 
 def cut_by_density(window: Window, cadence: Cadence, density: Density) -> list[Window]:
-    """Pieces of about `segment_rows` expected records; by length while the week is not known."""
+    """Pieces of about `segment_rows` expected records.
+
+    While the week is not known, equal pieces of at most about `segment_length`: the fewer, the
+    fewer have to find out how the service behaves; a walk shares a busy one out by itself.
+    """
     if not density.known:
-        return list(window.pieces(cadence.segment_length))
+        count = -(-window.duration // cadence.segment_length)
+        edges = (window.start + window.duration * n / count for n in range(1, count))
+        return list(
+            window.split(*(edge.replace(minute=0, second=0, microsecond=0) for edge in edges))
+        )
     return density.cut(window, cadence.segment_rows, cadence.longest_segment)
 
 
@@ -98,8 +110,6 @@ def _forward(
     stream: Stream, window: Window, cadence: Cadence, density: Density
 ) -> Iterator[NewSegment]:
     """From the frontier to now: back-fill in segments, the last stretch as fresh window."""
-    if window.duration < cadence.interval:
-        return
     if window.duration <= cadence.longest_fresh:
         yield NewSegment(stream, window, Purpose.INCREMENTAL)
         return
@@ -116,15 +126,13 @@ def _backfill(
 
 
 def _rereads(
-    stream: Stream, frontier: Frontier | None, cadence: Cadence, now: datetime
+    stream: Stream, frontier: Frontier, cadence: Cadence, now: datetime
 ) -> Iterator[NewSegment]:
     """Every age in `reread_after` walks behind the clock and reads what has reached that age.
 
     Time that had that age already when the stream began needs no re-read: its first reading was
     late enough.
     """
-    if frontier is None:
-        return
     for index, age in enumerate(cadence.reread_after):
         reached = frontier.reread_until[index] if index < len(frontier.reread_until) else None
         start = reached or max(frontier.first_at, _floor_minute(frontier.begun_at - age))

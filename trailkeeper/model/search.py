@@ -6,6 +6,8 @@ identity-and-exchange.md, sections 3.3 and 4.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +26,9 @@ class SearchLimits:
     often the same part is asked while its answers are not clean. `distrust_depth`: how often a part
     that never answers cleanly is halved before it is called suspect. `overlap_rows`: rows fetched
     twice to witness the order; 1 % of a full answer. `calls_per_part` and `base_calls` bound the
-    calls of a walk: base_calls + calls_per_part × (1 + rows received / cap).
+    calls of a walk: base_calls + calls_per_part × (1 + rows received / cap), where a service that
+    gives less than `cap` rows at a time is measured by what it gives. A full second is bounded by
+    itself: one call per record type, and twice its sessions.
     """
 
     cap: int = 5000
@@ -43,12 +47,20 @@ class SearchLimits:
     """at most so many pieces at once"""
     retry_pause: float = 5.0
     """seconds before an unclean answer is asked again; doubles with each try"""
+    short_wait: float = 10.0
+    """a throttling of at most so many seconds is waited out in the walk"""
+    waits: int = 5
+    """so many in a row; then the walk ends, and its stream rests"""
 
 
 class Order(StrEnum):
     NEWEST_FIRST = "newest_first"
     OLDEST_FIRST = "oldest_first"
     NONE = "none"
+
+
+UNTIMED = -(2**62)
+"""in `SearchAnswer.times`: the row has no time that could be read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +71,36 @@ class SearchAnswer:
     sent_at: datetime
     keys: Sequence[str] = ()
     times: Sequence[int] = ()
-    """microseconds since 1970 UTC on the server's axis, rows without a readable time left out"""
+    """microseconds since 1970 UTC on the server's axis, or `UNTIMED`"""
     bogus: int = 0
     """rows with ResultIndex -1 (D2)"""
     warnings: Sequence[str] = ()
     result_count: int | None = None
     more_available: bool | None = None
+    types: frozenset[str] = frozenset()
+    """names of record types in the rows"""
 
     @property
     def rows(self) -> int:
         return len(self.keys)
 
     @property
+    def once(self) -> Sequence[int]:
+        """Times of the rows that came once: repeated rows (D1) lie anywhere and order nothing."""
+        if len(set(self.keys)) == len(self.keys):
+            return self.times
+        often = Counter(self.keys)
+        return [t for k, t in zip(self.keys, self.times, strict=True) if often[k] == 1]
+
+    @property
     def order(self) -> Order:
-        if len(self.times) < 2 or len(self.times) != len(self.keys):
+        times = self.once
+        if len(times) < 2 or UNTIMED in self.times:
             return Order.NONE
-        ascending = sorted(self.times)
-        if list(self.times) == ascending[::-1]:
+        ascending = sorted(times)
+        if list(times) == ascending[::-1]:
             return Order.NEWEST_FIRST
-        return Order.OLDEST_FIRST if list(self.times) == ascending else Order.NONE
+        return Order.OLDEST_FIRST if list(times) == ascending else Order.NONE
 
     def foreign(self, slack: timedelta = SECOND) -> int:
         """Rows outside what was asked; one second of slack, since the borders are unconfirmed."""
@@ -86,36 +109,35 @@ class SearchAnswer:
         low, high = micros(self.asked.start - slack), micros(self.asked.end + slack)
         if low <= min(self.times) and max(self.times) <= high:
             return 0
-        return sum(not low <= t <= high for t in self.times)
+        return sum(not low <= t <= high for t in self.times if t != UNTIMED)
 
     def unclean(self) -> str:
         """Why nothing may be concluded from this answer; empty when it is clean."""
         if self.bogus:
             return "the service answered with a row of index -1, its sign of an internal time-out"
-        serious = [w for w in self.warnings if not _says_more(w)]
-        if serious:
-            return f"the service warned: {serious[0][:200]}"
+        for warning in self.warnings:
+            if not says_more(warning) and (not self.rows or _TROUBLE.search(warning)):
+                return f"the service warned: {warning[:200]}"
         if foreign := self.foreign():
             return f"{foreign} of {self.rows} rows lie outside the window that was asked"
         return ""
 
     def truncated(self, cap: int) -> bool:
         return bool(
-            self.rows >= cap or self.more_available or any(_says_more(w) for w in self.warnings)
+            self.rows >= cap or self.more_available or any(says_more(w) for w in self.warnings)
         )
 
-    def doubt(self) -> str:
-        """A hint that rows are missing from a short answer; hints prove nothing by themselves."""
-        if self.rows and self.result_count == 0:
-            return "count_zero"
-        if self.result_count is not None and self.result_count > self.rows:
-            return "count_high"
-        if self.rows == 100 or (self.rows and self.rows % 1000 == 0):
-            return "round_number"
-        return ""
+
+_TROUBLE = re.compile(
+    r"cancel|fail|error|time[d -]*out|could not|couldn|unable|cannot|partial|incomplete|not complet"
+    r"|try again|exceed|unexpected|internal|interrupt|abort|throttl|unavailable|too (many|large)",
+    re.IGNORECASE,
+)
+"""Words of the warnings that came instead of rows (D9), and their like. A warning that sounds
+harmless is believed only after a second look."""
 
 
-def _says_more(warning: str) -> bool:
+def says_more(warning: str) -> bool:
     """The warning of a cut result set (section 3.3)."""
     return "more results" in warning.lower()
 
@@ -139,13 +161,16 @@ class SessionAnswer:
     keys: frozenset[str]
     rows: int
     ended: bool
-    """the service said there is no more, or gave two pages with nothing new"""
+    """the service said there is no more, or gave two pages with nothing new and did not contradict
+    itself"""
     unclean: str = ""
+    types: frozenset[str] = frozenset()
+    """names of record types in the rows"""
 
 
 def keys_between(answer: SearchAnswer, window: Window) -> set[str]:
     low, high = micros(window.start), micros(window.end)
-    return {k for k, t in zip(answer.keys, answer.times, strict=False) if low <= t < high}
+    return {k for k, t in zip(answer.keys, answer.times, strict=True) if low <= t < high}
 
 
 def covered_time(window: Window, answer: SearchAnswer) -> tuple[datetime, Window | None]:
@@ -153,7 +178,8 @@ def covered_time(window: Window, answer: SearchAnswer) -> tuple[datetime, Window
 
     The last row's own second may be cut in two, so it is not covered.
     """
-    last = from_micros(answer.times[-1]).replace(microsecond=0) if answer.times else window.start
+    times = answer.once
+    last = from_micros(times[-1]).replace(microsecond=0) if times else window.start
     if answer.order is Order.NEWEST_FIRST and window.start < last + SECOND < window.end:
         return last + SECOND, Window(last + SECOND, window.end, window.axis)
     if answer.order is Order.OLDEST_FIRST and window.start < last < window.end:
@@ -185,23 +211,30 @@ def cut_by_rows(window: Window, answer: SearchAnswer, cap: int) -> tuple[Window,
 def second_look(window: Window, busy_hour: int) -> tuple[Window, ...]:
     """What to ask when `window` came back empty: its halves, and hours when work usually happens.
 
-    The narrow questions catch a service that answers nothing to large ones (D10).
+    The narrow questions catch a service that answers nothing to large ones (D10), be they large by
+    their length or by what they hold.
     """
     halves = window.halves()
-    if len(halves) < 2 or window.duration <= timedelta(hours=2):
+    if len(halves) < 2:
         return halves
-    return (*halves, *busy_hours(window, busy_hour)[:_PROBES])
+    if window.duration > timedelta(hours=2):
+        return (*halves, *busy_hours(window, busy_hour)[:_PROBES])
+    start = (window.start + window.duration * 15 / 32).replace(microsecond=0)
+    middle = Window(start, start + max(SECOND, window.duration / 16), window.axis)
+    return (*halves, *filter(None, [middle.intersect(window)]))
 
 
 _PROBES = 4
+_PROBE = timedelta(minutes=50)
+"""less than an hour, so that a service which fails from an hour on answers it"""
 
 
 def busy_hours(window: Window, busy_hour: int) -> list[Window]:
     """The hours in `window` at which work usually happens, weekdays and the middle first."""
-    day = window.start.replace(hour=busy_hour, minute=0, second=0, microsecond=0)
+    day = window.start.replace(hour=busy_hour, minute=5, second=0, microsecond=0)
     hours = []
     while day < window.end:
-        probe = Window(day, day + timedelta(hours=1), window.axis).intersect(window)
+        probe = Window(day, day + _PROBE, window.axis).intersect(window)
         if probe:
             hours.append(probe)
         day += timedelta(days=1)

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from trailkeeper.model.search import SearchAnswer
+from trailkeeper.model.search import SearchAnswer, SearchLimits
+from trailkeeper.model.search_doubt import Doubts
 
 PROVEN_FOR = timedelta(days=7)
 
@@ -38,11 +39,13 @@ class SearchHabits:
     says_more: bool = False
     """rows carry moreRecordsAvailable"""
     largest_answer: int = 0
-    """most rows that one call without a session returned"""
+    """most rows that one call without a session is known to return (`Doubts.verified`)"""
     order_proven: bool = False
     """a full answer's order was found to choose its rows"""
     harmless: tuple[str, ...] = ()
-    """hints that were contradicted by a second look (`SearchAnswer.doubt`)"""
+    """hints that were contradicted by a second look (`Doubts.harmless`)"""
+    gives: int = 0
+    """what one answer was caught giving at most; 0: as much as is asked for"""
 
     def fresh(self, now: datetime) -> bool:
         return self.probed_at is not None and now - self.probed_at < PROVEN_FOR
@@ -53,7 +56,21 @@ class SearchHabits:
             self,
             result_count=_meaning(answer, cap) or self.result_count,
             says_more=self.says_more or answer.more_available is not None,
-            largest_answer=max(self.largest_answer, answer.rows),
+        )
+
+    def doubts(self, limits: SearchLimits) -> Doubts:
+        """What a walk of this tenant begins with."""
+        counts = self.result_count in (CountMeaning.TOTAL, CountMeaning.PAGE)
+        return Doubts(limits, set(self.harmless), self.largest_answer, counts, self.gives)
+
+    def doubting(self, doubts: Doubts) -> SearchHabits:
+        """What a walk's doubts have come to."""
+        gives = doubts.cap if doubts.cap < doubts.limits.cap else 0
+        return replace(
+            self,
+            harmless=tuple(sorted(doubts.harmless)),
+            largest_answer=doubts.verified,
+            gives=gives,
         )
 
     def changed(self, before: SearchHabits) -> dict[str, tuple[object, object]]:
@@ -62,6 +79,7 @@ class SearchHabits:
             "result_count": (before.result_count.value, self.result_count.value),
             "order_proven": (before.order_proven, self.order_proven),
             "says_more": (before.says_more, self.says_more),
+            "gives": (before.gives, self.gives),
         }
         return {
             name: pair

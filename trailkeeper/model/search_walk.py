@@ -6,8 +6,9 @@ proven, suspect or a gap, and trusts no flag or count of the server to *end* a p
 
 * A **clean** answer has no warning, no bogus row and no row outside what was asked.
 * A clean answer **below the cap** closes its part, unless a hint contradicts it (a total that is
-  higher than the rows, a round number of rows): then both halves are asked too, and only when they
-  bring nothing new is the part closed, and the hint taken as this tenant's habit.
+  higher than the rows, more rows than this service ever gave; `trailkeeper.model.search_doubt`):
+  then both halves are asked too, and only when they bring exactly the same is the part closed.
+* An answer that **lacks a row** which an earlier answer of this walk had closes nothing.
 * A **full** answer in time order covers the time between its edge and its last row. The next call
   asks for the rest plus a small *overlap* with what is already covered; only when the overlap
   returns exactly the rows already held is the covered part closed (the overlap is the witness that
@@ -15,13 +16,14 @@ proven, suspect or a gap, and trusts no flag or count of the server to *end* a p
   whole. Without order the part is cut where the rows lie.
 * An **empty** answer closes its part only after auditing is known to be on and a second, different
   look (both halves and the hour in which work usually happens) is empty too.
-* A full second cannot be cut; it is read with a session, twice.
+* A full second cannot be cut; `trailkeeper.model.search_dense` has its own ways.
 
 Calls are bounded: see `trailkeeper.model.search.SearchLimits`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -48,6 +50,8 @@ from trailkeeper.model.search import (
     micros,
     second_look,
 )
+from trailkeeper.model.search_dense import DenseSecond
+from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.window import Window, parse_instant, subtract
 
@@ -85,13 +89,18 @@ class Part:
 
 
 class SearchPort:
-    """What a walk needs from the transport. Rows are landed by the transport before it answers."""
+    """What a walk needs from the transport. Rows are landed by the transport before it answers.
 
-    def ask(self, window: Window) -> SearchAnswer:
+    See `trailkeeper.model.search_dense.DensePort` for `record_type` and `tight`.
+    """
+
+    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
         """One call without a session. Raises the errors of `trailkeeper.errors`."""
         raise NotImplementedError
 
-    def session(self, window: Window) -> SessionAnswer:
+    def session(
+        self, window: Window, record_type: str = "", *, tight: bool = False
+    ) -> SessionAnswer:
         """All pages of one ReturnLargeSet session."""
         raise NotImplementedError
 
@@ -115,8 +124,8 @@ class SearchWalk:
     limits: SearchLimits = field(default_factory=SearchLimits)
     busy_hour: int = 10
     """UTC hour in which records are most likely, for the second look at an empty window"""
-    harmless: set[str] = field(default_factory=set)
-    """hints that this tenant was found to give without meaning"""
+    known_doubts: Doubts | None = None
+    """what this tenant's short answers are worth; nothing known by default"""
     order_proven: bool = False
     """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
     still_ours: Callable[[], None] = lambda: None
@@ -130,10 +139,17 @@ class SearchWalk:
         self.calls = 0
         self.rows = 0
         self.foreign = 0
+        self.throttled = 0
+        self.doubts = self.known_doubts or Doubts(self.limits)
         self._todo = [Part(self.window)]
-        self.harmless = set(self.harmless)
         self._refuted = 0
         self._audited = False
+        self._waited = 0
+        """throttled calls in a row that were waited out"""
+        self._extra_calls = 0
+        """calls of full seconds, which have bounds of their own"""
+        self._held: deque[SearchAnswer] = deque(maxlen=_HELD)
+        """answers that closed nothing, but whose rows must show again"""
         self._lied_empty: timedelta | None = None
         """length of the shortest window that came back empty and was not"""
         self._told_rows = timedelta()
@@ -148,40 +164,64 @@ class SearchWalk:
         while self._todo and not self._enough():
             part = self._todo.pop()
             self.still_ours()
-            try:
-                self._conclude(part, part.answer or self._ask(part.window))
-            except AnswerTooLarge as error:
-                self._too_large(part, error)
-            except Lost as error:
-                self._lost(part, error)
-            except (Throttled, NeedsPerson) as error:
+            if error := self._step(part):
                 self.interrupted = error
                 break
-            except Transient as error:
-                if not self._again(part) and not self._narrower(part):
-                    self.interrupted = error
-                    break
         return self.findings
+
+    def _step(self, part: Part) -> TrailkeeperError | None:
+        """Ask and conclude one part; the error that ends the walk, if any."""
+        try:
+            self._conclude(part, part.answer or self._ask(part.window))
+        except AnswerTooLarge as error:
+            self._too_large(part, error)
+        except Lost as error:
+            self._lost(part, error)
+        except NeedsPerson as error:
+            return error
+        except Throttled as error:
+            self.throttled += 1
+            if not self._wait_out(part, error):
+                return error
+        except Transient as error:
+            if not self._again(part) and not self._narrower(part):
+                return error
+        return None
+
+    def _wait_out(self, part: Part, error: Throttled) -> bool:
+        """Obey a short throttling here, since the calls so far would be asked again otherwise."""
+        self._waited += 1
+        if error.retry_after > self.limits.short_wait or self._waited > self.limits.waits:
+            return False
+        self.port.pause(error.retry_after)
+        part.answer = None
+        self._todo.append(part)
+        return True
 
     # --- asking ---
 
     def _ask(self, window: Window) -> SearchAnswer:
         self.calls += 1
         answer = self.port.ask(window)
+        self._waited = 0
         self.rows += answer.rows
         self.foreign += answer.foreign()
+        self.doubts.notice(answer)
         if answer.rows:
             self._told_rows = max(self._told_rows, window.duration)
         return answer
+
+    @property
+    def _cap(self) -> int:
+        """From how many rows on an answer may be cut."""
+        return self.doubts.cap
 
     def _enough(self) -> bool:
         """Bounds reached: the rest is planned as segments of its own."""
         if self.rows >= self.limits.rows_per_attempt:
             return True
-        spent = self.limits.base_calls + self.limits.calls_per_part * (
-            1 + self.rows // self.limits.cap
-        )
-        if self.calls < spent:
+        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + self.rows // self._cap)
+        if self.calls - self._extra_calls < spent:
             return False
         for part in self._todo:
             self._close(part.window, Verdict.SUSPECT, f"not proven within {self.calls} calls")
@@ -191,17 +231,33 @@ class SearchWalk:
     # --- concluding ---
 
     def _conclude(self, part: Part, answer: SearchAnswer) -> None:
-        reason = answer.unclean()
-        if reason:
+        if reason := answer.unclean():
+            self._held.append(answer)
             self._distrust(part, reason)
         elif part.claim and not self._witness(part, part.claim, answer):
             return
-        elif answer.truncated(self.limits.cap):
+        elif answer.truncated(self._cap):
+            self._held.append(answer)
             self._full(part, answer)
+        elif missing := self._missing(part.window, answer):
+            self._held.append(answer)
+            self._distrust(part, f"{missing} rows that were there a moment ago are missing")
         elif answer.rows:
             self._short(part, answer)
         else:
             self._empty(part, answer)
+
+    def _missing(self, window: Window, answer: SearchAnswer) -> int:
+        """How many rows of earlier answers lie in `window` and are not in this one."""
+        low, high = micros(window.start), micros(window.end)
+        near = (
+            held
+            for held in self._held
+            if held.times and min(held.times) < high and max(held.times) >= low
+        )
+        common = ((held, held.asked.intersect(window)) for held in near)
+        seen = {key for held, both in common if both for key in keys_between(held, both)}
+        return len(seen - set(answer.keys))
 
     def _distrust(self, part: Part, reason: str) -> None:
         """Ask again, then in halves, then give the part up as suspect."""
@@ -242,17 +298,18 @@ class SearchWalk:
             self._refute(claim)
         else:
             evidence: dict[str, object] = {"rows": claim.rows, "witness": len(claim.expected)}
+            self._refuted = 0
             self._close(claim.window, Verdict.COMPLETE, "", claim.sent_at, evidence)
         return True
 
     def _shows(self, answer: SearchAnswer, claim: Covered) -> bool:
         """Whether the answer holds the whole overlap: short, or in order and reaching beyond it."""
-        if not answer.truncated(self.limits.cap):
+        if not answer.truncated(self._cap):
             return True
         if answer.order is Order.NEWEST_FIRST:
-            return answer.times[-1] < micros(claim.overlap.start)
+            return answer.once[-1] < micros(claim.overlap.start)
         if answer.order is Order.OLDEST_FIRST:
-            return answer.times[-1] >= micros(claim.overlap.end)
+            return answer.once[-1] >= micros(claim.overlap.end)
         return False
 
     def _refute(self, claim: Covered) -> None:
@@ -273,7 +330,7 @@ class SearchWalk:
         if claim and not self.order_proven and not self._prove_order(claim, answer):
             claim = None
         if claim is None:
-            self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self.limits.cap))
+            self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self._cap))
             return
         self._push([Part(self._kept(part.window, claim), claim=claim)])
 
@@ -307,6 +364,8 @@ class SearchWalk:
         if count < 2:
             return [rest]
         edges = [rest.start + rest.duration * n / count for n in range(1, count)]
+        if rest.duration > count * 6 * _HOUR:  # whole hours teach the tenant's week
+            edges = [edge.replace(minute=0, second=0) for edge in edges]
         return list(rest.split(*(edge.replace(microsecond=0) for edge in edges)))
 
     def _covered(self, window: Window, answer: SearchAnswer) -> Covered | None:
@@ -314,7 +373,7 @@ class SearchWalk:
         edge, covered = covered_time(window, answer)
         if covered is None:
             return None
-        inside = [t for t in answer.times if micros(covered.start) <= t < micros(covered.end)]
+        inside = [t for t in answer.once if micros(covered.start) <= t < micros(covered.end)]
         if not inside:
             return None
         witness = from_micros(inside[-min(len(inside), self.limits.overlap_rows)])
@@ -328,12 +387,13 @@ class SearchWalk:
 
     def _short(self, part: Part, answer: SearchAnswer) -> None:
         """A clean answer below the cap: complete, unless a hint speaks against it."""
-        doubt = answer.doubt()
         evidence: dict[str, object] = {"rows": answer.rows, "result_count": answer.result_count}
-        if doubt and doubt not in self.harmless:
+        if doubt := self.doubts.of(answer):
             if not self._agrees(part, answer, part.window.halves()):
+                self.doubts.founded(doubt, answer)
+                self._lied(part.window)
                 return
-            self.harmless.add(doubt)
+            self.doubts.unfounded(doubt, answer)
             evidence["second_look"] = doubt
         self._close(part.window, Verdict.COMPLETE, "", answer.sent_at, evidence)
 
@@ -347,7 +407,7 @@ class SearchWalk:
         again = self._ask(part)
         self.order_proven = (
             not again.unclean()
-            and not again.truncated(self.limits.cap)
+            and not again.truncated(self._cap)
             and keys_between(again, part) == keys_between(answer, part)
         )
         if not self.order_proven:
@@ -365,11 +425,22 @@ class SearchWalk:
             return
         looks = second_look(part.window, self.busy_hour)
         if not self._agrees(part, answer, looks):
-            shortest = self._lied_empty or part.window.duration
-            self._lied_empty = min(shortest, part.window.duration)
+            self._lied(part.window)
         else:
             evidence: dict[str, object] = {"looks": 1 + len(looks)}
             self._close(part.window, Verdict.EMPTY_CONFIRMED, "", answer.sent_at, evidence)
+
+    def _lied(self, window: Window) -> None:
+        """The service hid rows of a window this long: what it called empty is asked again."""
+        shortest = min(self._lied_empty or window.duration, window.duration)
+        self._lied_empty = shortest
+        doubted = [
+            f
+            for f in self.findings
+            if f.verdict is Verdict.EMPTY_CONFIRMED and f.window.duration >= shortest
+        ]
+        self.findings = [f for f in self.findings if f not in doubted]
+        self._push(Part(f.window) for f in doubted)
 
     def _empty_is_worthless(self, window: Window) -> bool:
         """Whether this service has been caught answering nothing to questions of this length."""
@@ -383,12 +454,12 @@ class SearchWalk:
         Otherwise the halves take the part's place, with the answers that are at hand already.
         """
         answers = {window: self._ask(window) for window in looks}
-        known = set(answer.keys)
-        if all(
-            known.issuperset(a.keys) and not a.unclean() and not a.truncated(self.limits.cap)
-            for a in answers.values()
+        brought = {key for a in answers.values() for key in a.keys}
+        if brought == set(answer.keys) and not any(
+            a.unclean() or a.truncated(self._cap) for a in answers.values()
         ):
             return True
+        self._held.append(answer)
         halves = part.window.halves()
         if len(halves) < 2:
             self._distrust(part, "the same question was answered differently")
@@ -398,24 +469,16 @@ class SearchWalk:
         return False
 
     def _dense(self, window: Window, answer: SearchAnswer) -> None:
-        """One second with more rows than a call returns: two sessions must agree."""
-        keys: set[str] = set(answer.keys)
-        for attempt in range(self.limits.tries):
-            page = self.port.session(window)
-            self.calls += 1 + page.rows // self.limits.cap
-            self.rows += page.rows
-            agrees = attempt > 0 and page.keys <= keys and len(page.keys) == len(keys)
-            keys |= page.keys
-            if len(page.keys) >= self.limits.session_cap:
-                reason = f"more than {self.limits.session_cap:,} records in one second"
-                self._close(window, Verdict.GAP, reason, page.sent_at, {"rows": len(keys)})
-                return
-            if agrees and page.ended and not page.unclean:
-                evidence: dict[str, object] = {"rows": len(keys), "sessions": attempt + 1}
-                self._close(window, Verdict.COMPLETE, "", page.sent_at, evidence)
-                return
-        reason = f"{len(keys):,} records in one second, and no two sessions agree"
-        self._close(window, Verdict.SUSPECT, reason, page.sent_at, {"rows": len(keys)})
+        """One second with more rows than a call returns."""
+        dense = DenseSecond(self.port, window, self.limits)
+        sent_at = self.port.now()
+        try:
+            concluded = dense.prove(answer)
+        finally:
+            self.calls += dense.calls
+            self.rows += dense.rows
+            self._extra_calls += dense.calls
+        self._close(window, concluded.verdict, concluded.reason, sent_at, concluded.evidence)
 
     def _too_large(self, part: Part, error: AnswerTooLarge) -> None:
         self._drop_claim(part)
@@ -428,13 +491,18 @@ class SearchWalk:
     def _lost(self, part: Part, error: Lost) -> None:
         """The service names the oldest instant it answers for; ask again from there."""
         self._drop_claim(part)
-        horizon = _horizon(error, part.window)
-        if horizon is None or horizon >= part.window.end:
-            self._close(part.window, Verdict.LOST, error.summary)
+        window = part.window
+        horizon = _horizon(error)
+        if horizon is None and window.duration > _HOUR:
+            self._push(Part(half) for half in window.halves())
             return
-        gone, left = part.window.split(horizon)
+        if horizon is None or horizon >= window.end or window.duration <= SECOND:
+            self._close(window, Verdict.LOST, error.summary)
+            return
+        cut = max(horizon, window.start.replace(microsecond=0) + SECOND)
+        gone, *left = window.split(cut)
         self._close(gone, Verdict.LOST, error.summary)
-        self._push([Part(left)])
+        self._push(Part(rest) for rest in left)
 
     def _push(self, parts: Iterable[Part]) -> None:
         """Newest last, so that the newest is asked first."""
@@ -454,9 +522,16 @@ class SearchWalk:
             self.findings.append(Finding(inside, verdict, seen, reason, evidence or {}))
 
 
-def _horizon(error: Lost, window: Window) -> datetime | None:
+_HELD = 12
+"""answers whose rows are remembered: 60,000 keys at most"""
+_HOUR = timedelta(hours=1)
+_LEEWAY = timedelta(seconds=5)
+"""questions reach a second back, and the horizon moves on while they are asked"""
+
+
+def _horizon(error: Lost) -> datetime | None:
+    """From when on to ask again; None when the service named no instant that can be read."""
     try:
-        horizon = parse_instant(error.horizon).replace(microsecond=0) + SECOND
+        return parse_instant(error.horizon).replace(microsecond=0) + _LEEWAY
     except ValueError:
         return None
-    return horizon if horizon > window.start else None

@@ -1,0 +1,231 @@
+"""The whole line against every lie of the search, alone and mixed: never silently short.
+
+Every test has a tenant of its own in one sandbox, reached over TLS with real tokens; what is asked
+of it is a real service divided by 25 (`proving.SMALL`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sandbox import Sandbox
+from tests.e2e.proving import SMALL, Proof, Subject, altered, configured, silently_short
+from trailkeeper.model.record_types import record_type_names
+
+pytestmark = pytest.mark.xdist_group("defects")
+_NUMBERS = itertools.count()
+_TENANTS = 400
+"""more than any run has tests"""
+
+BOUND = 50
+"""calls at most, as a multiple of the least; the worst seed measured needed 40"""
+SWEEP = len(record_type_names())
+"""calls that a full second may cost when its sessions lie: one per record type"""
+
+Fault = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def _place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Subject]]:
+    folder = tmp_path_factory.mktemp("defects")
+    with Sandbox(folder / "box", tenants=()) as box:
+
+        def subject() -> Subject:
+            name = f"t{next(_NUMBERS):03}"
+            return Subject(box, configured(box, folder / name, [name]), name)
+
+        yield subject
+
+
+@pytest.fixture
+def subject(_place: Callable[[], Subject]) -> Iterator[Subject]:
+    """A tenant of three days with 500 records a day, 300 more in one second of the first."""
+    found = _place()
+    found.fill(500, crowd=300)
+    yield found
+    found.box.control.clear_faults()
+
+
+def _judge(subject: Subject, proof: Proof) -> None:
+    """Nothing missing inside proven time, nothing twice, nothing changed, calls bounded."""
+    truth = subject.truth()
+    assert silently_short(proof, truth) == []
+    assert [key for key, count in proof.ids.items() if count > 1] == []
+    assert altered(proof, truth) == []
+    assert subject.requests().get("search", 0) <= BOUND * (1 + len(truth) / SMALL.cap) + SWEEP
+
+
+PASSING: list[Fault] = [
+    ("duplicate_rows", {"times": 0}),
+    ("bogus_row", {"times": 3}),
+    ("bogus_row", {"times": 3, "form": "empty"}),
+    ("bogus_row", {"on": 2, "times": 2, "form": "page"}),
+    ("count_zero", {"times": 2}),
+    ("count_is_page_size", {"times": 0}),
+    ("session_restarts", {"times": 0}),
+    ("session_restarts", {"times": 0, "rounds": 1}),
+    ("short_first_page", {"times": 1}),
+    ("stall", {"times": 1}),
+    ("stall", {"times": 1, "form": "repeat"}),
+    ("warning_zero_rows", {"times": 3}),
+    ("warning_zero_rows", {"on": 3, "times": 2}),
+    ("first_large_empty", {}),
+    ("first_large_empty", {"times": 0, "min_span_seconds": 86400}),
+    ("first_large_empty", {"times": 0}),
+    ("foreign_rows", {"times": 3}),
+    ("foreign_rows", {"on": 3, "times": 2, "replace": False}),
+    ("invalid_json", {"times": 0}),
+    ("warning_partial_rows", {"times": 3}),
+    ("more_results_warning", {"times": 0, "rows": 150}),
+    ("errors_in_200", {"times": 2}),
+    ("unauthorized", {}),
+    ("unauthorized", {"form": "empty"}),
+    ("nul_403", {}),
+    ("transient_400", {"times": 3}),
+    ("throttled", {"times": 4, "seconds": 2}),
+    ("throttled", {"times": 2, "seconds": 2, "form": "message"}),
+    ("throttled", {"on": 2, "times": 2, "form": "text", "status": 200}),
+    ("throttled", {"on": 2, "times": 2, "form": "text", "status": 400}),
+    ("throttled", {"on": 3, "form": "bare"}),
+    ("server_error", {"times": 3}),
+    ("server_error", {"times": 2, "retry_after": 2}),
+    ("gzip_mislabelled", {"times": 2}),
+    ("not_json", {"times": 2}),
+    ("reset", {"times": 2}),
+    ("reset_mid_body", {"times": 2}),
+    ("cut_body", {"times": 2}),
+    ("slow", {"seconds": 0.1}),
+]
+LASTING: list[Fault] = [
+    ("bogus_row", {"times": 0}),
+    ("bogus_row", {"times": 0, "form": "page", "chance": 0.4}),
+    ("count_zero", {"times": 0, "min_span_seconds": 1800}),
+    ("short_first_page", {"times": 0}),
+    ("stall", {"times": 0}),
+    ("stall", {"times": 0, "form": "repeat"}),
+    ("warning_zero_rows", {"times": 0}),
+    ("foreign_rows", {"times": 0}),
+    ("foreign_rows", {"times": 0, "share": 0.02, "chance": 0.5}),
+    ("warning_partial_rows", {"times": 0}),
+    ("warning_partial_rows", {"times": 0, "keep": 0.9, "text": "Something new to us."}),
+    ("errors_in_200", {"times": 0}),
+    ("not_json", {"times": 0}),
+    ("redirect", {"times": 0}),
+    ("throttled", {"times": 0, "seconds": 1, "chance": 0.4}),
+    ("unauthorized", {"times": 0}),
+    ("nul_403", {"times": 0}),
+]
+
+
+def _name(fault: Fault) -> str:
+    return "-".join([fault[0], *(f"{k}={v}" for k, v in fault[1].items())])
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=_name)
+def test_a_fault_that_passes_costs_time_and_no_record(subject: Subject, fault: Fault) -> None:
+    """Each lie that is not told for ever ends in a complete window with every record once."""
+    subject.box.control.set_fault(fault[0], subject.name, **fault[1])
+    proof = subject.collect()
+    _judge(subject, proof)
+    assert proof.complete, (proof.coverage.suspect, proof.coverage.gaps)
+
+
+@pytest.mark.parametrize("fault", LASTING, ids=_name)
+def test_a_fault_that_lasts_is_never_taken_for_the_truth(subject: Subject, fault: Fault) -> None:
+    """Each lie told for ever leaves every record stored, or its window suspect or a gap."""
+    subject.box.control.set_fault(fault[0], subject.name, **fault[1])
+    _judge(subject, subject.collect())
+
+
+def test_paging_tokens_that_expire_start_the_window_again(subject: Subject) -> None:
+    """A skip token that is refused costs the page's call and no record."""
+    subject.box.control.alter(subject.name, odata_split=True)
+    subject.box.control.set_fault("expired_skip_token", subject.name, times=2)
+    proof = subject.collect()
+    _judge(subject, proof)
+    assert proof.complete
+
+
+def test_auditing_off_is_no_empty_month(subject: Subject) -> None:
+    """D14: success with zero rows while ingestion is off parks the tenant and proves nothing."""
+    subject.box.control.alter(subject.name, ingestion=False)
+    proof = subject.collect()
+    assert [p.code for p in proof.came.parked] == ["auditing_off"]
+    assert not proof.coverage.complete
+    assert proof.coverage.gaps
+
+
+SWITCHES: dict[str, list[Any]] = {
+    "result_count": ["total", "page", "zero"],
+    "more_records": ["object", "string", "off"],
+    "order": ["newest", "oldest", "shuffled", "arbitrary"],
+    "odata_split": [False, True],
+    "start_inclusive": [True, False],
+    "end_inclusive": [False, True],
+}
+_GRID = [
+    dict(zip(SWITCHES, values, strict=True)) for values in itertools.product(*SWITCHES.values())
+]
+
+
+@pytest.mark.parametrize(
+    "switches", random.Random(4).sample(_GRID, 16), ids=lambda s: "-".join(map(str, s.values()))
+)
+def test_every_honest_service_is_proven_complete(
+    subject: Subject, switches: dict[str, Any]
+) -> None:
+    """Whatever ResultCount, flags, order and borders mean in a tenant, its window is complete."""
+    _honest(subject, switches)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("switches", _GRID, ids=lambda s: "-".join(map(str, s.values())))
+def test_every_combination_of_switches(subject: Subject, switches: dict[str, Any]) -> None:
+    """The same for all combinations."""
+    _honest(subject, switches)
+
+
+def _honest(subject: Subject, switches: dict[str, Any]) -> None:
+    subject.box.control.alter(subject.name, **switches)
+    proof = subject.collect()
+    _judge(subject, proof)
+    assert proof.complete, (proof.coverage.suspect, proof.coverage.gaps)
+
+
+MIXED = sorted({name for name, _ in [*PASSING, *LASTING]} - {"unauthorized", "nul_403", "redirect"})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_mixtures_are_never_silently_short(subject: Subject, seed: int) -> None:
+    """Many lies at once, told by lot: every record that had arrived is stored, or it is named."""
+    _mixture(subject, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(20, 220))
+def test_more_mixtures(subject: Subject, seed: int) -> None:
+    """The same with two hundred more seeds."""
+    _mixture(subject, seed)
+
+
+def _mixture(subject: Subject, seed: int) -> None:
+    lot = random.Random(seed)
+    switches = {name: lot.choice(values) for name, values in SWITCHES.items()}
+    if switches["result_count"] != "page":
+        switches["order"] = lot.choice(["newest", "oldest"])
+    subject.box.control.alter(subject.name, **switches)
+    for name in lot.sample(MIXED, lot.randrange(2, len(MIXED))):
+        wish = {"chance": lot.choice([0.05, 0.15, 0.3]), "seed": seed, "times": lot.choice([3, 20])}
+        if name == "throttled":
+            wish["seconds"] = 1
+        if name == "slow":
+            wish["seconds"] = 0.02
+        if name == "invalid_json":  # the same records always, or each would have two contents
+            wish = {"times": 0}
+        subject.box.control.set_fault(name, subject.name, **wish)
+    _judge(subject, subject.collect())

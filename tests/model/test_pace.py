@@ -1,0 +1,35 @@
+"""How many searches a stream may run at a time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trailkeeper.model.pace import START, Pace
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 10))
+def test_the_pace_stays_within_its_bounds(clean: list[bool], ceiling: int) -> None:
+    """Whatever happens, at least one and at most the configured number run."""
+    pace = Pace()
+    for each in clean:
+        pace = pace.after_clean(ceiling) if each else pace.after_trouble()
+        pace = Pace.from_text(pace.to_text())
+        assert 1 <= pace.allows(ceiling) <= ceiling
+
+
+def test_it_rises_slowly_and_falls_at_once() -> None:
+    """A few clean pulls win one more search; one trouble halves them."""
+    pace = Pace()
+    assert pace.allows(10) == int(START)
+    for _ in range(30):
+        pace = pace.after_clean(8)
+    assert pace.allows(8) == 7 or pace.allows(8) == 8
+    assert pace.after_trouble().allows(8) <= 4
+
+
+@pytest.mark.parametrize("text", ["", "fast", "0", "-1", "nan", "inf", "1e9"])
+def test_a_damaged_note_starts_anew(text: str) -> None:
+    """What cannot be read counts as nothing known."""
+    assert Pace.from_text(text) == Pace()

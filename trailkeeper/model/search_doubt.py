@@ -1,0 +1,81 @@
+"""Hints that rows are missing from a short answer: each is a reason to look twice, never proof.
+
+A hint that the second look contradicts is this tenant's habit and costs nothing from then on; one
+that it confirms teaches how much the service really gives at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trailkeeper.model.search import SearchAnswer, SearchLimits, says_more
+
+COUNT_ZERO = "count_zero"
+COUNT_HIGH = "count_high"
+LARGEST = "largest_so_far"
+_DEFAULT_SIZE = 100
+"""rows of a service that ignores ResultSize (identity-and-exchange.md, section 4.1)"""
+_ENOUGH = 50
+"""rows whose second look says something about the habit, and not only about the window"""
+
+
+@dataclass
+class Doubts:
+    """What one tenant's short answers are worth. `harmless` and `verified` outlive the walk."""
+
+    limits: SearchLimits
+    harmless: set[str] = field(default_factory=set)
+    verified: int = 0
+    """rows of the largest answer that was found to be whole, or full: the service gives as much"""
+    counts: bool = False
+    """ResultCount was seen to be more than 0 beside rows, so 0 is no habit (D3)"""
+    cap: int = 0
+    """what the service was caught giving at most; `limits.cap` until then"""
+
+    def __post_init__(self) -> None:
+        self.cap = self.cap or self.limits.cap
+
+    def notice(self, answer: SearchAnswer) -> None:
+        """Learn from any answer what needs no second look."""
+        if answer.rows and answer.result_count:
+            self.counts = True
+        if answer.rows > self.cap:
+            self.cap = self.limits.cap
+        if answer.rows >= self.limits.cap:
+            self.verified = answer.rows
+
+    def of(self, answer: SearchAnswer) -> str:
+        """The first reason to look at a clean, short answer twice; empty when there is none."""
+        for reason in self._reasons(answer):
+            if reason not in self.harmless:
+                return reason
+        return ""
+
+    def _reasons(self, answer: SearchAnswer) -> list[str]:
+        reasons = [f"warning {w[:100]}" for w in answer.warnings if not says_more(w)]
+        if answer.rows and answer.result_count == 0:
+            reasons.append(f"{COUNT_ZERO}, though it counts" if self.counts else COUNT_ZERO)
+        if answer.result_count is not None and answer.result_count > answer.rows:
+            reasons.append(COUNT_HIGH)
+        if self._may_be_cut(answer.rows):
+            reasons.append(LARGEST)
+        return reasons
+
+    def _may_be_cut(self, rows: int) -> bool:
+        """Nobody has seen this service give more: the size may be its own bound."""
+        if rows < _DEFAULT_SIZE or rows < self.verified:
+            return False
+        return rows > self.verified or rows == _DEFAULT_SIZE or rows % 1000 == 0
+
+    def unfounded(self, reason: str, answer: SearchAnswer) -> None:
+        """The second look brought exactly the same."""
+        self.verified = max(self.verified, answer.rows)
+        may_be_habit = reason == COUNT_ZERO or reason.startswith("warning ")
+        if may_be_habit and answer.rows >= _ENOUGH:
+            self.harmless.add(reason)
+
+    def founded(self, reason: str, answer: SearchAnswer) -> None:
+        """The second look brought more."""
+        self.harmless.discard(reason)
+        if reason in (LARGEST, COUNT_HIGH) and answer.rows >= _DEFAULT_SIZE:
+            self.cap = min(self.cap, answer.rows)
