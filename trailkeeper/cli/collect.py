@@ -17,8 +17,8 @@ from trailkeeper.cli import output
 from trailkeeper.cli.exits import Exit
 from trailkeeper.cli.options import (
     FROM_HELP,
-    TO_HELP,
     ConfigOption,
+    EndOption,
     JsonOption,
     TenantOption,
     VerboseOption,
@@ -34,26 +34,25 @@ if TYPE_CHECKING:
     from trailkeeper.settings import TenantSettings
     from trailkeeper.steps.collect import Collected, CollectProgress, CollectStep, Wanted
 
+_SourceOption = Annotated[
+    str | None,
+    typer.Option("--source", metavar="SOURCE", help="One source; default: all configured ones."),
+]
+_EnqueueOption = Annotated[
+    bool, typer.Option("--enqueue", help="Hand the work to the workers instead.")
+]
+_WaitOption = Annotated[
+    bool, typer.Option("--wait", help="With --enqueue: wait until the workers are done.")
+]
+
 
 def collect(
     tenant: TenantOption,
     start: Annotated[str, typer.Option("--from", metavar="TIME", help=FROM_HELP)],
-    end: Annotated[
-        str | None,
-        typer.Option("--to", metavar="TIME", help=f"{TO_HELP} Default: now.", show_default=False),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--source", metavar="SOURCE", help="One source; default: all configured ones."
-        ),
-    ] = None,
-    enqueue: Annotated[
-        bool, typer.Option("--enqueue", help="Hand the work to the workers instead.")
-    ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="With --enqueue: wait until the workers are done.")
-    ] = False,
+    end: EndOption = None,
+    source: _SourceOption = None,
+    enqueue: _EnqueueOption = False,
+    wait: _WaitOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     verbose: VerboseOption = 0,

@@ -12,8 +12,8 @@ from trailkeeper.cli import output
 from trailkeeper.cli.exits import Exit
 from trailkeeper.cli.options import (
     FROM_HELP,
-    TO_HELP,
     ConfigOption,
+    EndOption,
     JsonOption,
     VerboseOption,
     opened,
@@ -38,10 +38,7 @@ def coverage(
     start: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help=FROM_HELP, show_default=False)
     ] = None,
-    end: Annotated[
-        str | None,
-        typer.Option("--to", metavar="TIME", help=f"{TO_HELP} Default: now.", show_default=False),
-    ] = None,
+    end: EndOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     verbose: VerboseOption = 0,

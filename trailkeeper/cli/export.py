@@ -16,7 +16,6 @@ import typer
 from trailkeeper.cli import output
 from trailkeeper.cli.options import (
     FROM_HELP,
-    TO_HELP,
     ConfigOption,
     TenantOption,
     VerboseOption,
@@ -38,29 +37,37 @@ class Form(StrEnum):
     PARQUET = "parquet"
 
 
+_StartOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help=f"{FROM_HELP} Default: all.", show_default=False),
+]
+_EndOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TIME",
+        help="First instant no longer wanted. Default: all.",
+        show_default=False,
+    ),
+]
+_PathOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="File to write, whole or not at all. Default: standard output.",
+        show_default=False,
+    ),
+]
+
+
 def export(
     tenant: TenantOption,
     form: Annotated[Form, typer.Option("--format", help="What to write.")] = Form.JSONL,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="TIME", help=f"{FROM_HELP} Default: all.", show_default=False
-        ),
-    ] = None,
-    end: Annotated[
-        str | None,
-        typer.Option("--to", metavar="TIME", help=f"{TO_HELP} Default: all.", show_default=False),
-    ] = None,
-    path: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="PATH",
-            help="File to write, whole or not at all. Default: standard output.",
-            show_default=False,
-        ),
-    ] = None,
+    start: _StartOption = None,
+    end: _EndOption = None,
+    path: _PathOption = None,
     config: ConfigOption = None,
     verbose: VerboseOption = 0,
 ) -> None:

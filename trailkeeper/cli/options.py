@@ -40,7 +40,15 @@ TenantOption = Annotated[
     str, typer.Option("--tenant", metavar="NAME", help="The tenant's configured name.")
 ]
 FROM_HELP = "First instant, ISO 8601; a bare date is midnight UTC."
-TO_HELP = "First instant no longer wanted."
+EndOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TIME",
+        help="First instant no longer wanted. Default: now.",
+        show_default=False,
+    ),
+]
 
 _LEVELS = ("warning", "info", "debug")
 

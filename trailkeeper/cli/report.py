@@ -18,28 +18,32 @@ if TYPE_CHECKING:
     from trailkeeper.model.report import Month, Queued
     from trailkeeper.settings import TenantSettings
 
+_SendOption = Annotated[
+    bool, typer.Option("--send", help="Put it into the outbox and deliver it now, once.")
+]
+_AgainOption = Annotated[
+    bool, typer.Option("--again", help="With --send: although it was sent already.")
+]
+_FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="Where to. Default: reports/TENANT/MONTH under the data folder.",
+        show_default=False,
+    ),
+]
+
 
 def report(
     tenant: TenantOption,
     month: Annotated[
         str, typer.Option("--month", metavar="YYYY-MM", help="In the tenant's time zone.")
     ],
-    send: Annotated[
-        bool, typer.Option("--send", help="Put it into the outbox and deliver it now, once.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="With --send: although it was sent already.")
-    ] = False,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            help="Where to. Default: reports/TENANT/MONTH under the data folder.",
-            show_default=False,
-        ),
-    ] = None,
+    send: _SendOption = False,
+    again: _AgainOption = False,
+    folder: _FolderOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     verbose: VerboseOption = 0,

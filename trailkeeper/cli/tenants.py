@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trailkeeper.cli import output
+from trailkeeper.cli.climbing import climb
 from trailkeeper.cli.exits import Exit
 from trailkeeper.cli.options import ConfigOption, JsonOption, VerboseOption, opened
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rich.console import Console
-
     from trailkeeper.bootstrap import World
-    from trailkeeper.model.stream import Source, Stream
-    from trailkeeper.ports import Parking, Rung
+    from trailkeeper.model.stream import Stream
+    from trailkeeper.ports import Parking
     from trailkeeper.settings import TenantSettings
 
 app = typer.Typer(
@@ -159,60 +158,11 @@ def check(
             output.note(f"no tenant is configured yet: write {settings.folder}/tenants/NAME.toml.")
         screen = output.console()
         codes = [
-            _climb(world, screen, tenant.name, source, as_json)
+            climb(world, screen, tenant.name, source, as_json)
             for tenant in chosen
             for source in tenant.sources
         ]
     return max(codes, default=Exit.DONE)
-
-
-def _climb(world: World, screen: Console, tenant: str, source: Source, as_json: bool) -> Exit:
-    rungs: list[Rung] = []
-    if not as_json:
-        screen.print(f"{tenant} {source.value}", style="bold")
-    for rung in _rungs(world, tenant, source):
-        rungs.append(rung)
-        if not as_json:
-            _print_rung(screen, rung)
-    if as_json:
-        output.json_line({"tenant": tenant, "source": source.value, **_ladder_json(rungs)})
-    if any(rung.passed is False for rung in rungs):
-        return Exit.PERSON
-    return Exit.OTHER if _is_stuck(rungs) else Exit.DONE
-
-
-def _is_stuck(rungs: Sequence[Rung]) -> bool:
-    """The last rung is unknown and says what to do: the provider could not be asked."""
-    return bool(rungs) and rungs[-1].passed is None and bool(rungs[-1].remedy)
-
-
-def _rungs(world: World, tenant: str, source: Source) -> Iterator[Rung]:
-    from trailkeeper.ports import Rung
-
-    reader = world.sources.get(source)
-    if reader is None:
-        yield Rung("reader", None, f"this version has no reader for {source.value} yet")
-        return
-    yield from reader.check(tenant)
-
-
-def _ladder_json(rungs: Sequence[Rung]) -> dict[str, Any]:
-    failed = next((rung for rung in rungs if rung.passed is False), None)
-    return {
-        "passed": False if failed else None if any(r.passed is None for r in rungs) else True,
-        "first_failing": failed.name if failed else None,
-        "remedy": failed.remedy if failed else "",
-        "rungs": [
-            {"name": r.name, "passed": r.passed, "detail": r.detail, "remedy": r.remedy}
-            for r in rungs
-        ],
-    }
-
-
-def _print_rung(screen: Console, rung: Rung) -> None:
-    from trailkeeper.cli.doctor import mark
-
-    mark(screen, rung.passed, rung.name, rung.detail, rung.remedy)
 
 
 @app.command()
