@@ -28,7 +28,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         type=float,
         default=None,
         metavar="N",
-        help="generated records a weekday and tenant (default 2000, with --records 0)",
+        help="generated records a weekday and tenant (default 2000, with --records or --fleet 0)",
     )
     add("--rhythm", choices=sorted(RHYTHMS), default="office")
     add(
@@ -49,6 +49,14 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         default=50_000,
         help="rendered rows kept in memory a tenant, some 2 kB each; for benchmarks: all",
     )
+    _port_arguments(serve)
+    add("--switches", type=json.loads, default={}, help="JSON object of tenant switches")
+    _feed_arguments(serve)
+    return parser.parse_args(words)
+
+
+def _port_arguments(serve: argparse.ArgumentParser) -> None:
+    add = serve.add_argument
     add(
         "--port-base",
         type=int,
@@ -58,9 +66,6 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--smtp-port", type=int, default=0)
     add("--smtp-security", choices=("none", "starttls", "tls"), default="none")
     add("--smtp-login", default="", metavar="USER:PASSWORD")
-    add("--switches", type=json.loads, default={}, help="JSON object of tenant switches")
-    _feed_arguments(serve)
-    return parser.parse_args(words)
 
 
 def _feed_arguments(serve: argparse.ArgumentParser) -> None:
@@ -80,7 +85,7 @@ def _feed_arguments(serve: argparse.ArgumentParser) -> None:
 
 
 def options_of(given: argparse.Namespace) -> Options:
-    rate = (0.0 if given.records else 2000.0) if given.rate is None else given.rate
+    rate = (0.0 if given.records or given.fleet else 2000.0) if given.rate is None else given.rate
     user, colon, password = given.smtp_login.partition(":")
     return Options(
         folder=given.dir,

@@ -104,7 +104,7 @@ def _fill(box: Box, options: Options) -> None:
     paths = _paths_by_tenant(options)
     for name, tenant in box.directory.tenants.items():
         tenant.settle(float("inf"))
-        tenant.advance(box.clock.now())
+        tenant.occur(box.clock.now())
         tenant.store.keep_rows = options.keep_rows
         if options.rate:
             additions.generate(

@@ -187,7 +187,7 @@ async def _config(call: Call) -> web.StreamResponse:
 
 async def _search(call: Call) -> web.StreamResponse:
     box, tenant, now = call.box, call.tenant, call.box.clock.now()
-    tenant.advance(now)
+    tenant.occur(now)
     query = understand(call.parameters, now, tenant.switches.retention_days)
     answer, session = box.engine.search(tenant, query)
     asked = session.query if session else query

@@ -13,7 +13,7 @@ _SHOWN = 100
 
 def tenant_report(tenant: Tenant, now: int, limit: int) -> dict[str, Any]:
     """Counts and the first `limit` identities of each sort; what never arrived is apart."""
-    tenant.advance(now)
+    (tenant.advance if tenant.subscriptions.by_kind else tenant.occur)(now)
     store = tenant.store
     never: list[int] = []
     repeatedly: list[int] = []

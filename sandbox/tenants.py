@@ -119,9 +119,13 @@ class Tenant:
     def __post_init__(self) -> None:
         self.feed = Feed(self.store)
 
-    def advance(self, now: int) -> None:
-        """Let happen what happens live up to `now`: records occur, blobs are made."""
+    def occur(self, now: int) -> None:
+        """Let the records occur that occur live up to `now`."""
         self.flow.advance(self.store, (self.tenant_id, self.domain), self.switches, now)
+
+    def advance(self, now: int) -> None:
+        """The same, and make the blobs that are due: what nobody asks for is not made."""
+        self.occur(now)
         self.feed.advance(now, self.switches)
 
     @property

@@ -84,9 +84,9 @@ def spread(box: Box, names: list[str], total: float, sigma: float, seed: str) ->
     now = box.clock.now()
     for name, weight in weights.items():
         tenant = box.directory.tenants[name]
-        tenant.advance(now)
+        tenant.occur(now)
         tenant.switches.feed_rate = unit * weight
-        tenant.advance(now)
+        tenant.occur(now)
     return {name: unit * weight for name, weight in weights.items()}
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import pytest
-from callers import Caller
+from callers import Caller, make_pair
 from feeding import TYPES, Reader, code, next_link
 
+from sandbox import Sandbox
+
+BESIDE = Path(__file__).parents[3] / "shared"
+SHARED = Path(os.environ.get("TRAILKEEPER_SHARED") or BESIDE) / "data"
 DAY = 86_400
 
 
@@ -249,6 +256,50 @@ def test_volume_of_a_fleet(empty: Reader) -> None:
     empty.control.set_volume(0.0, tenants=others)
     for name in others:
         empty.control.remove_tenant(name)
+
+
+def test_a_fleet_under_one_app(tmp_path: Path) -> None:
+    """One certificate opens every tenant of a fleet, and records flow in all of them."""
+    options = {"tenants": [], "fleet": 3, "one_app": True, "live": 6.0}
+    with Sandbox(tmp_path, **options) as box:
+        pair = make_pair()
+        box.control.register("t0001", pair.pem)
+        box.control.set_clock(events_offset=1800)
+        for name in ("t0001", "t0002", "t0003"):
+            reader = Reader(Caller(box, name, pair))
+            reader.start()
+            assert sum(len(reader.content(each).json()) for each in TYPES) > 0
+        rates = [each["switches"]["feed_rate"] for each in box.control.tenants()]
+        assert sum(rates) == pytest.approx(6.0)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real records here: {SHARED} is absent")
+def test_real_records_come_as_they_are(tmp_path: Path) -> None:
+    """A blob is the texts of its real records, joined, and together they are all that are JSON."""
+    paths = [
+        str(each) for each in sorted(SHARED.glob("*.ndjson.gz")) if "graph2otel" not in each.name
+    ]
+    start = (datetime.now(UTC) - timedelta(days=6)).isoformat()
+    switches = {"blob_seconds": 3600.0, "content_page": 1000}
+    with Sandbox(
+        tmp_path, tenants=["contoso"], records=paths, start=start, switches=switches
+    ) as box:
+        pair = make_pair()
+        box.control.register("contoso", pair.pem)
+        reader = Reader(Caller(box, "contoso", pair))
+        reader.start()
+        inside: dict[str, list[str]] = {}
+        for record in box.control.feed_truth("contoso"):
+            inside.setdefault(record["contentIds"][0], []).append(record["AuditData"])
+        entries = [each for kind in TYPES for each in reader.entries(kind, days=7)]
+        assert {each["contentId"] for each in entries} == set(inside)
+        for each in entries:
+            body = reader.call("GET", each["contentUri"]).content
+            texts = ",".join(inside[each["contentId"]])
+            assert body == f"[{texts}]".encode("utf-8", "backslashreplace")
+            json.loads(body)
+        report = box.control.report()["tenants"]["contoso"]
+        assert report["feed"]["records_fetched"] > 0.99 * report["records"]
 
 
 def test_blobs_can_be_rendered_beforehand(empty: Reader) -> None:
