@@ -15,8 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from celery import Celery
 
 from tests.servers.redis import RedisServer
+from trailkeeper.bootstrap import World
+from trailkeeper.messages import QUEUE_OF, Task
+from trailkeeper.model.window import parse_instant
+from trailkeeper.settings import load
 
 
 @dataclass
@@ -59,6 +64,12 @@ class Service:
         os.killpg(self.processes[name].pid, signal.SIGKILL)
         self.processes[name].wait()
 
+    def tick(self) -> None:
+        """One more tick, as a second beat would send: it may come at any time and changes nothing,
+        and spares the test the wait for the next full minute."""
+        with Celery(broker=self.redis.url) as app:
+            app.send_task(Task.TICK_COLLECT.value, queue=QUEUE_OF[Task.TICK_COLLECT].value)
+
     def stop(self) -> None:
         for process in self.processes.values():
             if process.poll() is None:
@@ -78,12 +89,24 @@ def service(configuration: Path, redis: RedisServer, folder: Path) -> Iterator[S
         running.stop()
 
 
-def until(true: Callable[[], object], what: str, seconds: float = 120) -> None:
-    """Wait for a condition; fails with its name. Bounded, never a measure of speed."""
-    deadline = time.monotonic() + seconds
+def until(
+    true: Callable[[], object],
+    what: str,
+    seconds: float = 120,
+    nudge: Callable[[], object] = lambda: None,
+) -> None:
+    """Wait for a condition; fails with its name. Bounded, never a measure of speed.
+
+    `nudge` is called every three seconds meanwhile.
+    """
+    begun = time.monotonic()
+    nudged = begun
     while not true():
-        assert time.monotonic() < deadline, f"within {seconds:.0f} s not: {what}"
+        assert time.monotonic() < begun + seconds, f"within {seconds:.0f} s not: {what}"
         time.sleep(0.2)
+        if time.monotonic() > nudged + 3:
+            nudge()
+            nudged = time.monotonic()
 
 
 def trailkeeper(
@@ -105,6 +128,17 @@ def exported(configuration: Path, tenant: str, target: Path) -> Counter[str]:
     """Lines of `trailkeeper export --format jsonl`, each with how often it came."""
     trailkeeper(configuration, "export", "--tenant", tenant, "--format", "jsonl", "-o", str(target))
     return Counter(target.read_text("utf-8").removesuffix("\n").split("\n"))
+
+
+def is_proven(configuration: Path, tenant: str, start: str, end: str) -> bool:
+    """Whether the range is complete by the ledger; asked in this process: cheap to poll."""
+    world = World(load(configuration))
+    try:
+        asked = (parse_instant(start), parse_instant(end))
+        stated = world.cover.of_tenant(world.settings.tenant(tenant), world.clock.now(), asked)
+        return bool(stated) and all(each.is_complete for each in stated)
+    finally:
+        world.close()
 
 
 def coverage(configuration: Path, tenant: str, start: str, end: str) -> dict[str, object]:

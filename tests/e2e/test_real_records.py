@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.configured import Configured
-from tests.e2e.running import coverage, exported, service, trailkeeper, until
+from tests.e2e.running import exported, is_proven, service, trailkeeper, until
 from tests.servers.redis import RedisServer
 
 START, END = "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"
@@ -73,7 +73,7 @@ def test_beat_and_workers_return_every_real_record_once(
     with service(folder, redis, tmp_path) as running:
         for tenant in tenants:
             until(
-                lambda tenant=tenant: not coverage(folder, tenant, START, END)["gaps"],
+                lambda tenant=tenant: is_proven(folder, tenant, START, END),
                 f"October of {tenant} collected; see {running.log.read_text()[-3000:]}",
             )
     for tenant in tenants:

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.configured import Configured
-from tests.e2e.running import Service, coverage, exported, service, until
+from tests.e2e.running import Service, exported, is_proven, service, until
 from tests.servers.redis import RedisServer, redis_server
 
 START, END = "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"
@@ -29,7 +29,7 @@ def redis() -> Iterator[RedisServer]:
 def box(tmp_path: Path) -> Iterator[Sandbox]:
     """A month of one tenant that takes a while: every call is answered after a moment."""
     with Sandbox(tmp_path / "box", tenants=(TENANT,), rate=1500, start=START, end=END) as box:
-        box.control.alter(TENANT, seconds_per_call=0.4)
+        box.control.alter(TENANT, seconds_per_call=0.25)
         yield box
 
 
@@ -52,11 +52,12 @@ def _finish(box: Sandbox, running: Service, tmp_path: Path) -> None:
     """Wait until October is proven, then compare the export with the truth."""
     folder = running.configuration
 
-    def proven() -> bool:
-        found = coverage(folder, TENANT, START, END)
-        return not found["gaps"] and not found["suspect"]
-
-    until(proven, f"October proven; see {running.log.read_text()[-3000:]}", 240)
+    until(
+        lambda: is_proven(folder, TENANT, START, END),
+        f"October proven; see {running.log.read_text()[-3000:]}",
+        240,
+        nudge=running.tick,
+    )
     truth = Counter(record["AuditData"] for record in box.control.records(TENANT))
     assert exported(folder, TENANT, tmp_path / "export.jsonl") == truth
 
@@ -69,7 +70,9 @@ def test_pulling_worker_killed_in_mid_pull(box: Sandbox, running: Service, tmp_p
     """SIGKILL of the pulling worker, three times while calls are under way, loses nothing."""
     for _ in range(3):
         before = _searches(box)
-        until(lambda before=before: _searches(box) > before + 2, "calls under way")
+        until(
+            lambda before=before: _searches(box) > before + 2, "calls under way", nudge=running.tick
+        )
         running.kill("pull")
         running.start("pull")
     _finish(box, running, tmp_path)
@@ -83,7 +86,11 @@ def test_merging_worker_killed_in_mid_commit(
     dice = random.Random(7)
     for _ in range(4):
         seen = len(list(landing.rglob("*.zst")))
-        until(lambda seen=seen: len(list(landing.rglob("*.zst"))) > seen, "a segment landed")
+        until(
+            lambda seen=seen: len(list(landing.rglob("*.zst"))) > seen,
+            "a segment landed",
+            nudge=running.tick,
+        )
         time.sleep(dice.uniform(0.0, 0.6))
         running.kill("keep")
         running.start("keep")
@@ -96,7 +103,7 @@ def test_redis_emptied_in_mid_run(
     """FLUSHALL, again and again while the month is collected, loses nothing and doubles nothing."""
     for _ in range(4):
         before = _searches(box)
-        until(lambda before=before: _searches(box) > before, "another call")
+        until(lambda before=before: _searches(box) > before, "another call", nudge=running.tick)
         with redis.client() as client:
             client.flushall()
     _finish(box, running, tmp_path)
