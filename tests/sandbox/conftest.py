@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from callers import Caller, make_pair
 
 from sandbox import Sandbox
+from tests.sandbox.callers import Caller, make_pair
 
 
 @pytest.fixture(scope="session")

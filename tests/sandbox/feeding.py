@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
-from callers import Caller
+
+from tests.sandbox.callers import Caller
 
 PUBLISHER = "11111111-2222-4333-8444-555555555555"
 TYPES = (

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import Caller
-from test_sessions import LARGE, pages
+
+from tests.sandbox.callers import Caller
+from tests.sandbox.test_sessions import LARGE, pages
 
 ALL = {"ResultSize": 5000}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import requests
-from callers import Caller
 from urllib3.exceptions import HTTPError
 
 from sandbox import ControlRefused
+from tests.sandbox.callers import Caller
 
 
 def fault(caller: Caller, name: str, **rest: Any) -> None:

@@ -6,8 +6,9 @@ import json
 from datetime import timedelta
 
 import pytest
-from callers import Caller
-from feeding import TYPES, Reader, code, next_link
+
+from tests.sandbox.callers import Caller
+from tests.sandbox.feeding import TYPES, Reader, code, next_link
 
 
 @pytest.fixture

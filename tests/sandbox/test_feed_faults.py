@@ -6,8 +6,9 @@ import time
 
 import pytest
 import requests
-from callers import Caller
-from feeding import Reader, code, next_link
+
+from tests.sandbox.callers import Caller
+from tests.sandbox.feeding import Reader, code, next_link
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from callers import Caller, make_pair
-from feeding import TYPES, Reader, code, next_link
 
 from sandbox import Sandbox
+from tests.sandbox.callers import Caller, make_pair
+from tests.sandbox.feeding import TYPES, Reader, code, next_link
 
 BESIDE = Path(__file__).parents[3] / "shared"
 SHARED = Path(os.environ.get("TRAILKEEPER_SHARED") or BESIDE) / "data"

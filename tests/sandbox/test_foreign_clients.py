@@ -11,8 +11,9 @@ from typing import Any
 
 import jwt
 import pytest
-from callers import Caller, make_pair
 from cryptography.hazmat.primitives import hashes
+
+from tests.sandbox.callers import Caller, make_pair
 
 NODE, NPM = shutil.which("node"), shutil.which("npm")
 SCRIPT = Path(__file__).with_name("node_login.mjs")

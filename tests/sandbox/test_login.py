@@ -12,9 +12,10 @@ import jwt
 import msal
 import pytest
 import requests
-from callers import Caller, Pair, make_pair
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.sandbox.callers import Caller, Pair, make_pair
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

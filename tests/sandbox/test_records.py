@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import Caller, make_pair
 
 from sandbox import Sandbox
+from tests.sandbox.callers import Caller, make_pair
 
 SHARED = Path(os.environ.get("TRAILKEEPER_SHARED") or Path(__file__).parents[3] / "shared")
 PERIOD = {"start": "2026-10-01", "end": "2026-11-01"}

@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from callers import Caller
+
+from tests.sandbox.callers import Caller
 
 DAY = {"StartDate": "2026-10-05T00:00:00Z", "EndDate": "2026-10-06T00:00:00Z"}
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from callers import Caller, TrustingSession, make_pair
 
 from sandbox import Control, ControlRefused, Sandbox
+from tests.sandbox.callers import Caller, TrustingSession, make_pair
 
 
 def serve(folder: Path, *words: str) -> subprocess.Popen[str]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import requests
-from callers import Caller, TrustingSession
+
+from tests.sandbox.callers import Caller, TrustingSession
 
 LARGE = {"SessionCommand": "ReturnLargeSet", "ResultSize": 5000}
 PREVIEW = {"SessionCommand": "ReturnNextPreviewPage", "ResultSize": 5000}

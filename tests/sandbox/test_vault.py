@@ -16,12 +16,12 @@ from azure.keyvault.certificates import CertificateClient
 from azure.keyvault.keys import KeyClient
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
 from azure.keyvault.secrets import SecretClient
-from callers import Caller, Pair, make_pair
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
 from sandbox import Sandbox
+from tests.sandbox.callers import Caller, Pair, make_pair
 
 PEM = "application/x-pem-file"
 
