@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,34 @@ def test_requirements_cover_the_dependencies() -> None:
     runtime, dev = _pinned("runtime.txt"), _pinned("dev.txt")
     assert {_name(wish) for wish in project["dependencies"]} <= runtime
     assert {_name(wish) for wish in project["optional-dependencies"]["sandbox"]} | runtime <= dev
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    """Every outside package that the product imports is a dependency of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = {_name(wish) for wish in project["dependencies"]}
+    # Parts of Celery and of requests that show through, at the versions that those ask for.
+    wanted |= {"kombu", "urllib3"}
+    known = packages_distributions()
+    missing = {
+        f"{path}: {module}"
+        for path, code in _texts()
+        if path.suffix == ".py" and path.parts[0] in ("trailkeeper", "worker", "beat")
+        for module in _imported(code) - sys.stdlib_module_names - set(PACKAGES)
+        if wanted.isdisjoint(map(_name, known.get(module, [])))
+    }
+    assert missing == set()
+
+
+def _imported(code: str) -> set[str]:
+    """The first part of every absolute import."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def _pinned(file: str) -> set[str]:
