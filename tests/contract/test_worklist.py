@@ -133,3 +133,13 @@ def test_a_removed_tenant_leaves_no_blobs(ledger: SqlLedger) -> None:
     ledger.list_blobs("contoso", [blob("a")], DAY, T0)
     ledger.forget_tenant("contoso")
     assert ledger.list_blobs("contoso", [], DAY, T0).todo == []
+
+
+def test_one_claim_of_many_is_heard(ledger: SqlLedger) -> None:
+    """A claim is given once until it is old; a note in the past gives it back."""
+    quarter = timedelta(minutes=15)
+    assert ledger.claim("start", T0, T0 - quarter)
+    assert not ledger.claim("start", T0 + HOUR / 5, T0 + HOUR / 5 - quarter)
+    assert ledger.claim("start", T0 + HOUR, T0 + HOUR - quarter)
+    ledger.note("start", "", T0)
+    assert ledger.claim("start", T0 + HOUR, T0 + HOUR - quarter)

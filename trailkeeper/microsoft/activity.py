@@ -11,30 +11,25 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol
 
 from trailkeeper.errors import LeaseLost, NeedsPerson, Throttled, TrailkeeperError, Transient
 from trailkeeper.microsoft.activity_client import ActivityClient, ServiceClock
 from trailkeeper.microsoft.activity_fetch import Fetching
 from trailkeeper.microsoft.activity_ladder import ActivityLadder
 from trailkeeper.microsoft.activity_listing import listed_blobs
-from trailkeeper.microsoft.activity_subscriptions import Subscriptions
+from trailkeeper.microsoft.activity_subscriptions import FeedLedger, Subscriptions
 from trailkeeper.microsoft.exchange_client import TokenSource
 from trailkeeper.microsoft.sessions import Sessions
 from trailkeeper.model.blob import Blob
 from trailkeeper.model.feed import Listing, Look, Trouble, content_types, listings
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Budget, Clock, Notebook, Pulled, RecordSink, Rung, Worklist
+from trailkeeper.ports import Budget, Clock, Pulled, RecordSink, Rung, Worklist
 from trailkeeper.settings import Settings
 
 THREADS = 16
 """connections kept alive by one process, for all tenants together"""
 _WRONG_WINDOW = ("AF20030", "AF20055")
-
-
-class FeedLedger(Notebook, Worklist, Protocol):
-    """The part of the ledger that the feed needs."""
 
 
 class ActivitySource:

@@ -96,6 +96,9 @@ class ActivityClient:
         """The service's clock."""
         return self._service_clock.now()
 
+    def pause(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
     def url(self, operation: str, **query: str) -> str:
         """Of one operation of this tenant's feed. The tenant is the GUID (section 1.1)."""
         base = f"{self._root}/api/v1.0/{self._tenant.tenant_id}/activity/feed/{operation}"

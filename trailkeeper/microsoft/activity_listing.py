@@ -21,6 +21,8 @@ from trailkeeper.model.feed import LOOKBACK, Listing, from_earlier, shows_part
 _UNNAMED = "HTTP 400"
 """an error without a body: it may be any of them"""
 _WRONG_PAGE = "AF20031"
+_BEING_STARTED = 2.0
+"""seconds: somebody else has just asked for the subscription"""
 _STEPS_BACK = 8
 
 
@@ -72,8 +74,10 @@ def _subscribed(
             raise
         if error.code == _UNNAMED and content_type in subscriptions.enabled(client):
             raise
-        if not subscriptions.start(client, content_type) and error.code == DISABLED:
-            raise
+        if not subscriptions.start(client, content_type):
+            if error.code == DISABLED and content_type not in subscriptions.enabled(client):
+                raise
+            client.pause(_BEING_STARTED)
     return _whole(client, content_type, listing, still_ours)
 
 

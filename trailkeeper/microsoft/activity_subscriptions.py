@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -17,8 +18,7 @@ from trailkeeper.errors import NeedsPerson, Throttled, TrailkeeperError, Transie
 from trailkeeper.microsoft.activity_client import ActivityClient
 from trailkeeper.microsoft.answer import Answer
 from trailkeeper.microsoft.faults import ALREADY_ENABLED
-from trailkeeper.model.window import iso, parse_instant
-from trailkeeper.ports import Clock, Notebook
+from trailkeeper.ports import Clock, Notebook, Worklist
 
 log = structlog.get_logger()
 
@@ -26,6 +26,10 @@ DISABLED = "AF20023"
 START_AGAIN = timedelta(minutes=15)
 _LOOK_AGAIN = timedelta(hours=6)
 """how long a subscription once seen enabled is not looked up; a listing shows it sooner"""
+
+
+class FeedLedger(Notebook, Worklist, Protocol):
+    """The part of the ledger that the feed needs."""
 
 
 class _Shown(msgspec.Struct):
@@ -39,8 +43,8 @@ _decode = msgspec.json.Decoder(list[_Shown]).decode
 class Subscriptions:
     """What this process knows of every tenant's subscriptions; shared by its threads."""
 
-    def __init__(self, notebook: Notebook, clock: Clock) -> None:
-        self._notebook = notebook
+    def __init__(self, ledger: FeedLedger, clock: Clock) -> None:
+        self._ledger = ledger
         self._clock = clock
         self._seen: dict[str, tuple[frozenset[str], datetime]] = {}
 
@@ -78,16 +82,14 @@ class Subscriptions:
         self._seen.pop(client.tenant, None)
         now = self._clock.now()
         key = f"feed_started/{client.tenant}/{content_type}"
-        noted = self._notebook.noted(key)
-        if noted and now - parse_instant(noted[0]) < START_AGAIN:
+        if not self._ledger.claim(key, now, now - START_AGAIN):
             return False
-        self._notebook.note(key, iso(now), now)
         try:
             client.post(client.url("subscriptions/start", contentType=content_type))
         except TrailkeeperError as error:
             if error.code != ALREADY_ENABLED:
                 if _was_not_heard(error):
-                    self._notebook.note(key, iso(now - START_AGAIN), now)
+                    self._ledger.note(key, "", now - 2 * START_AGAIN)
                 raise
         log.info("subscription_started", tenant=client.tenant, content_type=content_type)
         return True

@@ -26,7 +26,7 @@ from trailkeeper.store import schema
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.rows import AnyRow, batches
-from trailkeeper.store.schema import blobs, segments
+from trailkeeper.store.schema import blobs, notes, segments
 
 _OPEN = (BlobState.LISTED.value, BlobState.SET_ASIDE.value, BlobState.LOST.value)
 """the words of the partial index"""
@@ -69,6 +69,18 @@ class BlobWorklist(OverEngine):
             query = query.where(segments.c.tenant == tenant)
         with self._reading() as connection:
             return [BlobLag(*row) for row in connection.execute(query)]
+
+    def claim(self, key: str, now: datetime, older_than: datetime) -> bool:
+        with self._writing() as connection:
+            values = {"value": "", "noted_at": now}
+            claimed = connection.execute(
+                insert_into(connection, notes)
+                .values(key=key, **values)
+                .on_conflict_do_update(
+                    index_elements=["key"], set_=values, where=notes.c.noted_at < older_than
+                )
+            )
+            return claimed.rowcount > 0
 
     def forget_blobs(self, expired_before: datetime) -> int:
         with self._writing() as connection:

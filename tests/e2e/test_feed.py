@@ -1,0 +1,340 @@
+"""The Activity feed end to end, with everything that the real one is known for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import Sandbox
+from tests.configured import Configured
+from tests.e2e.running import coverage, exported, service, trailkeeper, until
+from tests.servers.redis import RedisServer
+from trailkeeper.bootstrap import SystemClock, World
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Axis, Window
+from trailkeeper.ports import Clock
+from trailkeeper.settings import load
+from trailkeeper.steps.collect import CollectStep
+from trailkeeper.steps.plan import plan_tenants
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+Boxed = Callable[..., AbstractContextManager[Sandbox]]
+
+
+@pytest.fixture
+def boxed(tmp_path: Path) -> Boxed:
+    @contextmanager
+    def start(*tenants: str) -> Iterator[Sandbox]:
+        now = datetime.now(UTC)
+        box = Sandbox(
+            tmp_path / "box",
+            tenants=tenants or ("contoso",),
+            rate=0,
+            start=(now - 10 * DAY).isoformat(),
+            end=now.isoformat(),
+        )
+        with box:
+            yield box
+
+    return start
+
+
+def fill(box: Sandbox, tenant: str, count: int, since: timedelta, until: timedelta) -> None:
+    """`count` records that occurred between two ages."""
+    at = datetime.now(UTC) - since
+    seconds = int((since - until).total_seconds())
+    box.control.crowd(tenant, at.isoformat(), count, seconds=seconds)
+
+
+def configured(tmp_path: Path, box: Sandbox, *tenants: str, **keys: Any) -> Path:
+    wanted = {"sources": ["activity"], **keys}
+    return Configured(
+        tmp_path / "conf", box, tenants or ("contoso",), tenant=wanted, recipients=()
+    ).write()
+
+
+def collect(
+    folder: Path, tenant: str = "contoso", days: float = 6.9, *words: str, ends: int | None = 0
+) -> str:
+    """`trailkeeper collect` of the last days; everything that it said."""
+    start = (datetime.now(UTC) - days * DAY).isoformat()
+    done = trailkeeper(
+        folder, "collect", "--tenant", tenant, "--from", start, *words, "--json", ends=ends
+    )
+    return done.stdout + done.stderr
+
+
+def truth(box: Sandbox, tenant: str = "contoso") -> Counter[str]:
+    """The texts that the feed has made available, each once."""
+    return Counter(record["AuditData"] for record in box.control.feed_truth(tenant))
+
+
+def stored(folder: Path, tmp_path: Path, tenant: str = "contoso") -> Counter[str]:
+    return exported(folder, tenant, tmp_path / f"{tenant}.jsonl")
+
+
+@contextmanager
+def opened(folder: Path, clock: Clock | None = None) -> Iterator[World]:
+    world = World(load(folder), clock)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def gathered(world: World, tenant: str, asked: Window) -> None:
+    """What `collect` does, in this process."""
+    step = CollectStep(
+        ledger=world.ledger,
+        clock=world.clock,
+        pull=world.pull,
+        merge=world.merge,
+        owner="test",
+        threads=1,
+        cadence=world.settings.collection.cadence(),
+        lease_length=world.settings.service.lease,
+    )
+    wanted = [(Stream(tenant, Source.ACTIVITY), asked)]
+    step.plan(tenant, wanted)
+    step(tenant, wanted, lambda seen: None)
+
+
+def kept(world: World, tenant: str) -> Counter[str]:
+    """The lake's records, each with how often it is there."""
+    out = BytesIO()
+    world.lake.export_jsonl(tenant, None, out)
+    return Counter(out.getvalue().decode().splitlines())
+
+
+def fates(box: Sandbox, tenant: str = "contoso") -> dict[str, Any]:
+    found: dict[str, Any] = box.control.report()["tenants"][tenant]["feed"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("header", "version", "body"),
+    [
+        ("NextPageUri", "v1.0", "json"),
+        ("nextpageuri", "v1", "single_quoted"),
+        ("NextPageUrl", "v1", "json"),
+    ],
+)
+def test_collects_each_record_once(
+    boxed: Boxed, tmp_path: Path, header: str, version: str, body: str
+) -> None:
+    """Duplicates, blobs listed twice, jumbled order and page links in any spelling: the export is
+    exact, no blob was missed and none fetched twice, asked again or not."""
+    with boxed() as box:
+        box.control.alter(
+            "contoso",
+            next_page_header=header,
+            next_page_version=version,
+            error_body=body,
+            content_page=7,
+            redelivered_share=0.05,
+            doubled_share=0.05,
+            partial_view=True,
+        )
+        fill(box, "contoso", 800, 6.5 * DAY, HOUR)
+        box.control.set_fault("listed_twice", "contoso", times=0, rate=0.1)
+        folder = configured(tmp_path, box)
+        collect(folder)
+        collect(folder)
+        assert stored(folder, tmp_path) == truth(box)
+        seen = fates(box)
+        assert (seen["never"], seen["repeatedly"]) == (0, 0)
+        assert seen["started_too_soon"] == 0
+        publishers = box.control.feed()["publishers"]
+        assert list(publishers) == ["11111111-2222-4333-8444-555555555555"]
+
+
+CODES = [
+    {"code": "AF429", "status": 403},
+    {"code": "AF429", "status": 429, "form": "single_quoted"},
+    {"code": "AF429", "status": 403, "form": "empty"},
+    {"code": "AF50000", "status": 500},
+    {"code": "AF50005", "status": 503},
+    {"code": "AF50006", "status": 500, "form": "single_quoted"},
+    {"code": "AF20022", "status": 400},
+    {"code": "AF20023", "status": 400},
+    {"code": "AF20031", "status": 400},
+    {"code": "AF20030", "status": 400},
+    {"code": "AF20055", "status": 400},
+]
+
+
+def test_a_code_costs_nothing(boxed: Boxed, tmp_path: Path) -> None:
+    """Every code met once while listing, or while fetching, leaves no hole and no double."""
+    names = tuple(f"code-{number:02}" for number in range(len(CODES)))
+    with boxed(*names) as box:
+        for name in names:
+            fill(box, name, 40, 20 * HOUR, HOUR)
+        folder = configured(tmp_path, box, *names)
+        with opened(folder) as world:
+            for name, fault in zip(names, CODES, strict=True):
+                box.control.set_fault("af_error", name, calls=["content"], **fault)
+                if fault["code"] in ("AF429", "AF50000", "AF50005"):
+                    box.control.set_fault("af_error", name, calls=["blob"], on=3, **fault)
+                asked = Window(world.clock.now() - 0.9 * DAY, world.clock.now(), Axis.AVAILABLE)
+                gathered(world, name, asked)
+                assert kept(world, name) == truth(box, name), fault
+                stream = Stream(name, Source.ACTIVITY)
+                assert world.cover.of_stream(stream, asked).is_complete, fault
+
+
+@pytest.mark.parametrize("form", ["host", "userinfo", "http"])
+def test_a_foreign_host_sees_nothing(boxed: Boxed, tmp_path: Path, form: str) -> None:
+    """Links to another host in a listing or its header are not followed; the rest is collected."""
+    with boxed() as box:
+        fill(box, "contoso", 60, 20 * HOUR, HOUR)
+        box.control.alter("contoso", content_page=10)
+        folder = configured(tmp_path, box)
+        box.control.set_fault("foreign_next_page", "contoso", form=form)
+        box.control.set_fault("foreign_content_uri", "contoso", on=3, form=form)
+        collect(folder, days=0.9, ends=None)
+        assert box.control.elsewhere() == {"requests": [], "saw_authorization": False}
+        assert stored(folder, tmp_path) == truth(box)
+
+
+def test_a_poisoned_blob_holds_up_nobody(boxed: Boxed, tmp_path: Path) -> None:
+    """A blob that cannot be read costs its own hour only, and the hour says so."""
+    with boxed() as box:
+        fill(box, "contoso", 60, 20 * HOUR, HOUR)
+        folder = configured(tmp_path, box)
+        box.control.set_fault("poisoned_blob", "contoso", on=5, form="not_json")
+        start = datetime.now(UTC) - 0.9 * DAY
+        collect(folder, days=0.9, ends=10)
+        missing = truth(box) - stored(folder, tmp_path)
+        assert 0 < sum(missing.values()) < 60
+        assert not stored(folder, tmp_path) - truth(box)
+        said = coverage(folder, "contoso", start.isoformat(), datetime.now(UTC).isoformat())
+        reasons = {gap["reason"] for gap in said["suspect"] + said["gaps"]}  # type: ignore[operator]  # JSON
+        assert any("blob" in reason for reason in reasons)
+
+
+def test_expired_between_list_and_get(boxed: Boxed, tmp_path: Path) -> None:
+    """A blob that expires before it is fetched: its hour is lost by name, all else is there."""
+    with boxed() as box:
+        fill(box, "contoso", 60, 20 * HOUR, HOUR)
+        folder = configured(tmp_path, box)
+        box.control.set_fault("expired_blob", "contoso", on=5)
+        start = datetime.now(UTC) - 0.9 * DAY
+        collect(folder, days=0.9, ends=10)
+        said = coverage(folder, "contoso", start.isoformat(), datetime.now(UTC).isoformat())
+        gaps: list[dict[str, str]] = said["gaps"]  # type: ignore[assignment]  # JSON
+        assert [gap for gap in gaps if gap["reason"].startswith("1 blob missing")]
+        assert sum((truth(box) - stored(folder, tmp_path)).values()) > 0
+
+
+def test_auditing_off_parks_with_its_remedy(boxed: Boxed, tmp_path: Path) -> None:
+    """A tenant whose auditing is off needs a person; once it is on, all is collected."""
+    with boxed("contoso", "fabrikam") as box:
+        for tenant in ("contoso", "fabrikam"):
+            fill(box, tenant, 40, 20 * HOUR, HOUR)
+        box.control.alter("contoso", ingestion=False)
+        folder = configured(tmp_path, box, "contoso", "fabrikam")
+        assert "Set-AdminAuditLogConfig" in collect(folder, days=0.9, ends=20)
+        collect(folder, "fabrikam", days=0.9)
+        assert stored(folder, tmp_path, "fabrikam") == truth(box, "fabrikam")
+        box.control.alter("contoso", ingestion=True)
+        collect(folder, days=0.9)
+        assert stored(folder, tmp_path) == truth(box)
+
+
+def test_disabled_by_an_administrator(boxed: Boxed, tmp_path: Path) -> None:
+    """One content type disabled: a person is asked for, and the others are collected meanwhile."""
+    with boxed() as box:
+        fill(box, "contoso", 60, 20 * HOUR, HOUR)
+        folder = configured(tmp_path, box)
+        box.control.alter("contoso", disabled_content=["Audit.SharePoint"])
+        assert "AF20023" in collect(folder, days=0.9, ends=20)
+        others = {
+            record["AuditData"]
+            for record in box.control.feed_truth("contoso")
+            if record["contentType"] != "Audit.SharePoint"
+        }
+        assert others == set(stored(folder, tmp_path))
+        assert fates(box)["started_too_soon"] == 0
+
+
+def test_twenty_tenants_through_beat_and_workers(
+    boxed: Boxed, tmp_path: Path, redis: RedisServer
+) -> None:
+    """Seven days of twenty tenants, some of the records late and double: beat, Redis and workers
+    store each once, no blob is missed and none fetched twice."""
+    names = tuple(f"tenant-{number:02}" for number in range(20))
+    with boxed(*names) as box:
+        for name in names:
+            box.control.alter(name, redelivered_share=0.05, doubled_share=0.05, content_page=25)
+            fill(box, name, 150, 6.9 * DAY, 2 * HOUR)
+        folder = configured(tmp_path, box, *names)
+        with service(folder, redis, tmp_path) as running:
+            for name in names:
+                until(
+                    lambda name=name: (
+                        fates(box, name)["never"] == 0
+                        and stored(folder, tmp_path, name) == truth(box, name)
+                    ),
+                    f"{name} collected; see {running.log.read_text()[-3000:]}",
+                    seconds=240,
+                )
+        for name in names:
+            seen = fates(box, name)
+            assert (seen["repeatedly"], seen["started_too_soon"]) == (0, 0), name
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, moved ahead."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+def serve(world: World, tenant: str) -> None:
+    """One round of the service: plan, pull everything due, merge."""
+    plan_tenants(
+        world.settings, world.ledger, [Source.EXCHANGE, Source.ACTIVITY], world.clock.now()
+    )
+    while due := world.ledger.due(world.clock.now(), 100, 1):
+        for segment in due:
+            world.pull(segment.id, "test")
+        world.merge(tenant, "test")
+
+
+def test_stopped_for_nine_days(boxed: Boxed, tmp_path: Path) -> None:
+    """Coverage names what the feed forgot meanwhile, and the Exchange search has filled it."""
+    with boxed() as box:
+        began = datetime.now(UTC)
+        since = (began - DAY).replace(microsecond=0)
+        box.control.crowd("contoso", since.isoformat(), 400, seconds=10 * 86400)
+        sources = ["exchange", "activity"]
+        folder = configured(tmp_path, box, sources=sources, since=since.isoformat())
+        clock = ShiftedClock()
+        with opened(folder, clock) as world:
+            serve(world, "contoso")
+            clock.ahead = 9 * DAY + HOUR
+            seconds = clock.ahead.total_seconds()
+            box.control.set_clock(events_offset=seconds, identity_offset=seconds)
+            serve(world, "contoso")
+            everything = Counter(r["AuditData"] for r in box.control.records("contoso"))
+            assert kept(world, "contoso") == everything
+            now = clock.now()
+            tenant = world.settings.tenant("contoso")
+            exchange, feed = world.cover.of_tenant(tenant, now, (since, now - HOUR))
+            assert exchange.is_complete
+            (gap,) = feed.gaps
+            assert "seven days only" in gap.reason
+            assert abs(gap.window.start - began) < timedelta(minutes=5)
+            assert abs(gap.window.end - (now - 7 * DAY)) < timedelta(minutes=10)
+            assert fates(box)["never"] == 0
