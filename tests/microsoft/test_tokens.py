@@ -334,13 +334,19 @@ def test_of_two_certificates_the_one_that_works_is_used(enrolled: Enrolled, trou
 def test_a_foreign_authority_is_a_matter_of_configuration(
     enrolled: Enrolled, tmp_path: Path
 ) -> None:
-    """A login host whose TLS certificate the bundle does not cover ends in one sentence."""
+    """A login host whose TLS certificate the bundle does not cover ends in one sentence, and
+    nothing is said against the tenant's own certificate."""
     stranger = tmp_path / "stranger.pem"
     stranger.write_bytes(make_pair().pem)
     main = enrolled.folder / "trailkeeper.toml"
     main.write_text(main.read_text().replace(str(enrolled.box.ca), str(stranger)))
-    with pytest.raises(ConfigurationError, match="not signed by a trusted authority"):
+    with (
+        pytest.raises(ConfigurationError, match="not signed by a trusted authority") as caught,
+        structlog.testing.capture_logs() as events,
+    ):
         enrolled.tokens().get(enrolled.tenant, enrolled.audience)
+    assert "Set ca_bundle" in caught.value.remedy
+    assert "login_refused" not in [event["event"] for event in events]
 
 
 def test_many_threads_make_one_login(enrolled: Enrolled) -> None:

@@ -23,6 +23,7 @@ from trailkeeper.microsoft.login import Login
 from trailkeeper.microsoft.sessions import Sessions
 from trailkeeper.microsoft.token_cache import StoreDown, TokenCache, TokenStore, locked
 from trailkeeper.microsoft.token_text import Kept, parsed
+from trailkeeper.microsoft.transport_faults import UNTRUSTED
 from trailkeeper.ports import Clock
 from trailkeeper.settings import Settings, TenantSettings
 
@@ -259,7 +260,9 @@ class Tokens:
 
 def _another_may_do(error: TrailkeeperError) -> bool:
     """Whether the trouble is this certificate's own, so that a second one may work."""
-    if isinstance(error, ConfigurationError) or error.code == UNUSABLE:
+    if isinstance(error, ConfigurationError):
+        return error.code != UNTRUSTED  # that is Entra's certificate, not ours
+    if error.code == UNUSABLE:
         return True
     return code_number(error) in RELOAD_CERTIFICATE
 

@@ -11,6 +11,8 @@ import urllib3
 
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Transient
 
+UNTRUSTED = "tls-untrusted"
+"""the code of a server whose TLS certificate our authorities did not sign"""
 LOWER_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 
 
@@ -36,7 +38,7 @@ def translated(error: Exception, url: str, timeouts: tuple[float, float]) -> Tra
         return ConfigurationError(
             f"the TLS certificate of {host} is not signed by a trusted authority",
             "Set ca_bundle of the cloud to the authority that signed it; verification stays on.",
-            "tls-untrusted",
+            UNTRUSTED,
         )
     again = "It is asked again later."
     if isinstance(error, requests.ConnectTimeout):
