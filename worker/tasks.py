@@ -13,7 +13,8 @@ import structlog
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
-from trailkeeper.model.segment import SegmentState
+from trailkeeper.model.segment import Purpose, Segment, SegmentState
+from trailkeeper.model.stream import Source
 from trailkeeper.steps.plan import announce_due, plan_tenants
 from trailkeeper.steps.pull import Outcome
 from worker.announcer import CeleryAnnouncer
@@ -99,24 +100,36 @@ def tick_reap(world: World) -> str:
 def pull_segment(world: World, segment_id: int) -> str:
     outcome = world.pull(segment_id, world.owner)
     announcer = _announcer()
+    pulled = world.ledger.segments([segment_id])
     if outcome is Outcome.LANDED:
-        for segment in world.ledger.segments([segment_id]):
+        for segment in pulled:
             if segment.state is SegmentState.MERGED:  # empty: it may be what a month waited for
-                announcer.months()
+                _announce_months(world, segment.stream.tenant)
             else:
                 announcer.merge(segment.stream.tenant)
-    if outcome is not Outcome.NOT_OURS:
+    if outcome is not Outcome.NOT_OURS and not any(map(_is_poll, pulled)):
         per_stream = world.settings.service.searches_per_tenant
         due = world.ledger.due(world.clock.now(), _NEXT_AFTER_PULL, per_stream)
         announcer.pull([segment.id for segment in due])
     return outcome.value
 
 
+def _is_poll(segment: Segment) -> bool:
+    """A minute of a feed: nothing queues up behind it, and looking for what does costs more."""
+    return segment.stream.source is Source.ACTIVITY and segment.purpose is Purpose.INCREMENTAL
+
+
+def _announce_months(world: World, tenant: str) -> None:
+    """Only where one is due: a thousand feeds bring something every minute."""
+    if any(world.close_months.of_tenant(tenant, world.clock.now())):
+        _announcer().months()
+
+
 @task(Task.MERGE_TENANT)
 def merge_tenant(world: World, tenant: str) -> str:
     counts = world.merge(tenant, world.owner)
     if counts.received:
-        _announcer().months()
+        _announce_months(world, tenant)
     return f"stored {counts.stored} of {counts.received}"
 
 

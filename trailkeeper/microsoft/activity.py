@@ -27,7 +27,7 @@ from trailkeeper.model.window import Window
 from trailkeeper.ports import Budget, Clock, Pulled, RecordSink, Rung, Worklist
 from trailkeeper.settings import Settings
 
-THREADS = 16
+THREADS = 32
 """connections kept alive by one process, for all tenants together"""
 _WRONG_WINDOW = ("AF20030", "AF20055")
 

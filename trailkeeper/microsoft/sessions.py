@@ -9,6 +9,9 @@ from trailkeeper.microsoft.clouds import allowed_hosts
 from trailkeeper.microsoft.session import Asked, Session
 from trailkeeper.settings import Settings
 
+CONNECTIONS = 32
+"""kept alive per host: as many as the feed's threads, which ask one host for one blob each"""
+
 
 class Sessions:
     def __init__(
@@ -27,6 +30,7 @@ class Sessions:
                 self._sessions[cloud] = Session(
                     allowed_hosts=allowed_hosts(chosen),
                     ca_bundle=chosen.ca_bundle,
+                    connections=CONNECTIONS,
                     on_request=self._on_request,
                 )
             return self._sessions[cloud]

@@ -118,9 +118,14 @@ class CloseMonths:
     cover: CoverStep
 
     def due(self, now: datetime) -> Iterator[tuple[TenantSettings, Month]]:
-        for tenant in self.settings.tenants.values():
-            if tenant.report.to and self.settings.mail:
-                yield from ((tenant, month) for month in self._due_of(tenant, now))
+        for name, tenant in self.settings.tenants.items():
+            yield from ((tenant, month) for month in self.of_tenant(name, now))
+
+    def of_tenant(self, name: str, now: datetime) -> Iterator[Month]:
+        """The months of one tenant; none for a tenant that is configured no more."""
+        tenant = self.settings.tenants.get(name)
+        if tenant and tenant.report.to and self.settings.mail:
+            yield from self._due_of(tenant, now)
 
     def _due_of(self, tenant: TenantSettings, now: datetime) -> Iterator[Month]:
         begun = [f for s in self._streams(tenant) if (f := self.ledger.frontier(s))]
