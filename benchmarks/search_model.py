@@ -9,6 +9,9 @@ Time is simulated: a call takes `seconds_per_call` + rows × `seconds_per_row`, 
 from __future__ import annotations
 
 import heapq
+import itertools
+import queue
+import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -80,38 +83,60 @@ def model() -> Model:
     return Model(tenant, SearchEngine(clock, FaultBook(), 1))
 
 
-class _Port(SearchPort):
-    """Questions of one walk to the engine."""
+class _Pull(SearchPort):
+    """One segment's walk, in a thread that runs only while it is its turn."""
 
-    def __init__(self, model: Model, seen: set[int]) -> None:
-        self._model = model
-        self._seen = seen
-        self.habits = model.habits
-        self.cost = Cost()
+    def __init__(self, run: _Run, number: int, new: NewSegment) -> None:
+        self._run = run
+        self._model = run.model
+        self.number = number
+        self.new = new
+        self.habits = run.model.habits
         self.rows_by_hour: Counter[int] = Counter()
+        self.turn = threading.Event()
+        model = run.model
+        busiest = model.density.busiest()
+        self.walk = SearchWalk(
+            self,
+            new.window,
+            model.limits,
+            busy_hour=10 if busiest is None else busiest % 24,
+            order_proven=model.habits.order_proven,
+            known_doubts=model.habits.doubts(model.limits),
+            density=model.density,
+            room=run.room,
+        )
+        self.thread = threading.Thread(target=self._walk, daemon=True)
+
+    def _walk(self) -> None:
+        self.turn.wait()
+        try:
+            self.walk.run()
+        finally:
+            self._run.yielded.put(None)
 
     def now(self) -> datetime:
         return NOW
 
     def pause(self, seconds: float) -> None:
-        self.cost.seconds += seconds
+        self._run.elapse(self, seconds)
 
     def require_auditing(self) -> None:
         self._spend(0)
 
     def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
-        cap = self._model.limits.cap
+        model = self._model
         start = window.start.replace(microsecond=0) - SECOND
-        query = Query(micros(start), micros(window.end), cap)
-        answer, _ = self._model.engine.search(self._model.tenant, query)
-        self._spend(len(answer.ids))
-        self._seen.update(answer.ids)
-        times = [self._model.tenant.store.times[i] for i in answer.ids]
+        query = Query(micros(start), micros(window.end), model.limits.cap)
+        answer, _ = model.engine.search(model.tenant, query)
+        self._run.seen.update(answer.ids)
+        times = [model.tenant.store.times[i] for i in answer.ids]
         self.rows_by_hour.update(time // _HOUR_MICROS for time in times)
         keys = [str(i) for i in answer.ids]
         count = len(answer.ids) if answer.ids else None
         said = SearchAnswer(window, NOW, keys, times, 0, (), count, answer.more)
-        self.habits = self.habits.seen(said, cap)
+        self.habits = self.habits.seen(said, model.limits.cap)
+        self._spend(len(answer.ids))
         return said
 
     def session(
@@ -120,65 +145,72 @@ class _Port(SearchPort):
         raise NotImplementedError("no second of these profiles is that full")
 
     def _spend(self, rows: int) -> None:
-        self.cost.calls += 1
-        self.cost.rows += rows
-        self.cost.seconds += self._model.seconds_per_call + rows * self._model.seconds_per_row
+        self._run.cost.calls += 1
+        self._run.cost.rows += rows
+        model = self._model
+        self._run.elapse(self, model.seconds_per_call + rows * model.seconds_per_row)
 
 
 class _Run:
-    """One collection: segments waiting, workers busy until a simulated moment."""
+    """One collection: segments waiting, and pulls that take turns in simulated time."""
 
     def __init__(self, model: Model, window: Window, concurrency: int) -> None:
-        self._model = model
-        self._concurrency = concurrency
-        self._at = 0.0
-        self._ids = 0
-        self._waiting = plan_range(STREAM, window, Cadence(), model.density)
-        self._busy: list[tuple[float, int, NewSegment, _Port, SearchWalk]] = []
+        self.model = model
         self.cost = Cost()
         self.seen: set[int] = set()
+        self.yielded: queue.Queue[None] = queue.Queue()
+        self._concurrency = concurrency
+        self._numbers = itertools.count(1)
+        self._waiting = plan_range(STREAM, window, Cadence(), model.density)
+        self._busy: dict[int, _Pull] = {}
+        self._due: list[tuple[float, int]] = []
 
     def until_done(self) -> Cost:
         while self._waiting or self._busy:
-            while self._waiting and len(self._busy) < self._model.pace.allows(self._concurrency):
+            while self._waiting and len(self._busy) < self.model.pace.allows(self._concurrency):
                 self._start()
-            self._finish()
-        self.cost.seconds = self._at
+            self.cost.seconds, number = heapq.heappop(self._due)
+            self._resume(self._busy[number])
         return self.cost
+
+    def room(self) -> int:
+        """As `trailkeeper.steps.pull.free_places` counts."""
+        allowed = self.model.pace.allows(self._concurrency)
+        return allowed - len(self._busy) - len(self._waiting)
+
+    def elapse(self, pull: _Pull, seconds: float) -> None:
+        """Called by a pull: let simulated time pass."""
+        pull.turn.clear()
+        heapq.heappush(self._due, (self.cost.seconds + seconds, pull.number))
+        self.yielded.put(None)
+        pull.turn.wait()
 
     def _start(self) -> None:
         """The newest waiting segment first, as the ledger gives them out."""
         self._waiting.sort(key=lambda new: new.window.start)
-        new = self._waiting.pop()
-        model, port = self._model, _Port(self._model, self.seen)
-        busiest = model.density.busiest()
-        walk = SearchWalk(
-            port,
-            new.window,
-            model.limits,
-            busy_hour=10 if busiest is None else busiest % 24,
-            order_proven=model.habits.order_proven,
-            known_doubts=model.habits.doubts(model.limits),
-            density=model.density,
-        )
-        walk.run()
-        self._ids += 1
-        heapq.heappush(self._busy, (self._at + port.cost.seconds, self._ids, new, port, walk))
+        pull = _Pull(self, next(self._numbers), self._waiting.pop())
+        self._busy[pull.number] = pull
+        pull.thread.start()
+        self._resume(pull)
 
-    def _finish(self) -> None:
+    def _resume(self, pull: _Pull) -> None:
+        pull.turn.set()
+        self.yielded.get()
+        if not any(number == pull.number for _, number in self._due):
+            self._finish(self._busy.pop(pull.number))
+
+    def _finish(self, pull: _Pull) -> None:
         """What is learned counts from the moment that a walk ends, not before."""
-        self._at, number, new, port, walk = heapq.heappop(self._busy)
-        self.cost.calls += port.cost.calls
-        self.cost.rows += port.cost.rows
-        model = self._model
+        pull.thread.join()
+        model, walk = self.model, pull.walk
         model.pace = model.pace.after_clean(self._concurrency)
-        habits = replace(port.habits, probed_at=NOW, order_proven=walk.order_proven)
+        habits = replace(pull.habits, probed_at=NOW, order_proven=walk.order_proven)
         model.habits = habits.doubting(walk.doubts)
         proven = [f.window for f in walk.findings if f.verdict.proven]
         assert len(proven) == len(walk.findings), walk.findings
-        model.density = model.density.learn(proven, port.rows_by_hour)
+        model.density = model.density.learn(proven, pull.rows_by_hour)
         pulled = Pulled(tuple(walk.findings), 0, pieces=tuple(walk.pieces))
-        self._waiting += follow_ups(_leased(new, number), pulled, NOW)
+        self._waiting += follow_ups(_leased(pull.new, pull.number), pulled, NOW)
 
 
 def _leased(new: NewSegment, number: int) -> Leased:

@@ -13,6 +13,7 @@ from trailkeeper.model.window import Window
 
 MONTH = Window(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
 WEEK = Window(MONTH.start - timedelta(days=7), MONTH.start)
+TWO_DAYS = Window(MONTH.start + timedelta(days=5), MONTH.start + timedelta(days=7))
 _BURSTS = [MONTH.start + timedelta(days=d, hours=10, minutes=20) for d in (-2, 5, 12, 19, 26)]
 """60,000 records in ten minutes, each Tuesday"""
 
@@ -43,4 +44,14 @@ def profile(name: str) -> Model:
     """A model service with the records of this profile."""
     made = model()
     PROFILES[name](made.tenant)
+    return made
+
+
+def half_a_million() -> Model:
+    """A Tuesday and a Wednesday of 500,000 records, 60,000 of them in ten minutes; the week before
+    the month likewise."""
+    made = model()
+    _office(220_000, "office")(made.tenant)
+    for at in _BURSTS:
+        additions.crowd(made.tenant, f"burst {at}", micros(at), 600, 60_000)
     return made

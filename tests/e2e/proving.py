@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from trailkeeper.model.window import Window, iso
 from trailkeeper.settings import load
 from trailkeeper.steps.collect import Collected, CollectStep
 from trailkeeper.steps.cover import CoverStep
+from trailkeeper.steps.pull import free_places
 
 DAY = timedelta(days=1)
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
@@ -91,9 +93,16 @@ class Subject:
 
     def world(self, clock: SkippingClock | None = None, limits: SearchLimits = SMALL) -> World:
         world = World(load(self.folder), clock or SkippingClock())
+        most = world.settings.service.searches_per_tenant
         world.__dict__["sources"] = {
             Source.EXCHANGE: ExchangeSource(
-                world.settings, world.tokens, world.sessions, world.clock, world.ledger, limits
+                world.settings,
+                world.tokens,
+                world.sessions,
+                world.clock,
+                world.ledger,
+                limits,
+                partial(free_places, world.ledger, world.clock, most),
             )
         }
         return world

@@ -33,7 +33,7 @@ from trailkeeper.model.search import (
 )
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
-from trailkeeper.model.stream import Source
+from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, iso
 from trailkeeper.ports import Clock, Notebook, Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings
@@ -54,13 +54,16 @@ class ExchangeSource:
         clock: Clock,
         notebook: Notebook,
         limits: SearchLimits | None = None,
+        room: Callable[[Stream], int] = lambda stream: 0,
     ) -> None:
+        """`room` tells how many more searches of a stream could run, if there were any."""
         self._settings = settings
         self._tokens = tokens
         self._sessions = sessions
         self._clock = clock
         self._notebook = notebook
         self._limits = limits or SearchLimits()
+        self._room = room
 
     def client(self, tenant: str) -> ExchangeClient:
         """A fresh conversation. Raises `ConfigurationError` for an unknown tenant."""
@@ -83,6 +86,7 @@ class ExchangeSource:
             order_proven=habits.order_proven,
             known_doubts=habits.doubts(self._limits),
             still_ours=still_ours,
+            room=lambda: self._room(Stream(tenant, self.source)),
             density=known.density,
         )
         findings = walk.run()

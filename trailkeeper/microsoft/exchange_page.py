@@ -92,9 +92,9 @@ def _tolerant_page(body: bytes) -> _Page:
     """The standard library takes what the fast decoder refuses, lone surrogates above all."""
     try:
         value = json.loads(_decoded(body), strict=False, parse_int=bounded_int)
-        rows = [_row(row) for row in value["value"] if isinstance(row, dict)]
-        if len(rows) < len(value["value"]):
+        if not isinstance(value["value"], list):
             raise TypeError
+        rows = [_row(row) for row in value["value"]]
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
         raise Transient(
             "Exchange answered 200 with something that is not a result page", "It is asked again."

@@ -13,7 +13,7 @@ START = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`limit` rises by one after as many clean pulls as it allows at a time."""
+    """`limit` rises by one with each clean pull, which is many calls, and halves on trouble."""
 
     limit: float = START
 
@@ -22,7 +22,7 @@ class Pace:
         return max(1, min(int(self.limit), ceiling))
 
     def after_clean(self, ceiling: int) -> Pace:
-        return Pace(min(self.limit + 1 / max(1.0, self.limit), float(ceiling)))
+        return Pace(min(self.limit + 1, float(ceiling)))
 
     def after_trouble(self) -> Pace:
         """Throttled, rows of another search, or answers that did not come."""

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from trailkeeper.errors import (
     AnswerTooLarge,
@@ -54,6 +55,8 @@ from trailkeeper.model.search_dense import DenseSecond
 from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.window import Window, parse_instant, subtract
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,8 @@ class SearchWalk:
     order_proven: bool = False
     """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
     still_ours: Callable[[], None] = lambda: None
+    room: Callable[[], int] = lambda: 0
+    """how many more searches of this tenant could run now, if there were any"""
     density: Density = field(default_factory=Density)
 
     def __post_init__(self) -> None:
@@ -144,8 +149,8 @@ class SearchWalk:
         self._todo = [Part(self.window)]
         self._refuted = 0
         self._audited = False
-        self._waited = 0
-        """throttled calls in a row that were waited out"""
+        self._received: set[int] = set()
+        """hashes of the keys: only new rows allow more calls"""
         self._extra_calls = 0
         """calls of full seconds, which have bounds of their own"""
         self._held: deque[SearchAnswer] = deque(maxlen=_HELD)
@@ -177,33 +182,19 @@ class SearchWalk:
             self._too_large(part, error)
         except Lost as error:
             self._lost(part, error)
-        except NeedsPerson as error:
+        except (NeedsPerson, Throttled) as error:
             return error
-        except Throttled as error:
-            self.throttled += 1
-            if not self._wait_out(part, error):
-                return error
         except Transient as error:
             if not self._again(part) and not self._narrower(part):
                 return error
         return None
 
-    def _wait_out(self, part: Part, error: Throttled) -> bool:
-        """Obey a short throttling here, since the calls so far would be asked again otherwise."""
-        self._waited += 1
-        if error.retry_after > self.limits.short_wait or self._waited > self.limits.waits:
-            return False
-        self.port.pause(error.retry_after)
-        part.answer = None
-        self._todo.append(part)
-        return True
-
     # --- asking ---
 
     def _ask(self, window: Window) -> SearchAnswer:
         self.calls += 1
-        answer = self.port.ask(window)
-        self._waited = 0
+        answer = self._patiently(lambda: self.port.ask(window))
+        self._received.update(map(hash, answer.keys))
         self.rows += answer.rows
         self.foreign += answer.foreign()
         self.doubts.notice(answer)
@@ -215,6 +206,19 @@ class SearchWalk:
     def _cap(self) -> int:
         """From how many rows on an answer may be cut."""
         return self.doubts.cap
+
+    def _patiently(self, question: Callable[[], T]) -> T:
+        """Obey a short throttling here, since the calls so far would be asked again otherwise."""
+        waited = 0
+        while True:
+            try:
+                return question()
+            except Throttled as error:
+                self.throttled += 1
+                waited += 1
+                if error.retry_after > self.limits.short_wait or waited > self.limits.waits:
+                    raise
+                self.port.pause(error.retry_after)
 
     def _enough(self) -> bool:
         """Bounds reached: the rest is planned as segments of its own."""
@@ -337,14 +341,14 @@ class SearchWalk:
     def _kept(self, window: Window, claim: Covered) -> Window:
         """The rest of `window` that this walk goes on with, overlap included.
 
-        When the rest needs many more calls, only about one call's worth is kept, which witnesses
-        the claim; the others are shared out as `pieces` that more workers can take.
+        When the rest needs many more calls, only a little less than one call's worth is kept, which
+        witnesses the claim; the others are shared out as `pieces` that more workers can take.
         """
         newest_first = claim.window.end == window.end
         (rest,) = subtract([window], [claim.window])
         pieces = self._shared_out(rest, claim)
         if len(pieces) > 1:
-            keep = min(claim.window.duration, rest.duration / 2)
+            keep = min(claim.window.duration * 0.8, rest.duration / 2)
             cut = (rest.end - keep if newest_first else rest.start + keep).replace(microsecond=0)
             older, newer = rest.split(cut)
             rest, left = (newer, older) if newest_first else (older, newer)
@@ -354,19 +358,25 @@ class SearchWalk:
         return Window(claim.overlap.start, rest.end, window.axis)
 
     def _shared_out(self, rest: Window, claim: Covered) -> list[Window]:
-        """Cut `rest` by what is known of the tenant's week, or else by the rate just seen."""
-        if self.density.known:
-            rows = self.limits.calls_per_piece * self.limits.cap
-            many = self.density.expected(rest) > 2 * rows
-            return self.density.cut(rest, rows, rest.duration) if many else [rest]
+        """Cut `rest` for others: by what is known of the tenant's week, or by the rate just seen.
+
+        Into pieces of `calls_per_piece` when it needs many more calls; into fewer calls each while
+        places are free, since a search that runs alone wastes the others.
+        """
+        known = self.density.known
         calls = rest.duration / claim.window.duration
-        count = min(self.limits.pieces, int(calls / self.limits.calls_per_piece))
+        if known:  # it knows no bursts, which the rate just seen tells of, but not for long
+            usual = self.density.expected(rest) / self.limits.cap
+            calls = max(usual, calls) if rest.duration < 2 * _HOUR else usual
+        count = int(calls / self.limits.calls_per_piece)
+        count = count if known else min(self.limits.pieces, count)
+        if calls >= _WORTH_SHARING and (room := self.room()) > 0:
+            count = max(count, min(room + 1, int(calls / 2)))
         if count < 2:
             return [rest]
-        edges = [rest.start + rest.duration * n / count for n in range(1, count)]
-        if rest.duration > count * 6 * _HOUR:  # whole hours teach the tenant's week
-            edges = [edge.replace(minute=0, second=0) for edge in edges]
-        return list(rest.split(*(edge.replace(microsecond=0) for edge in edges)))
+        if known and rest.duration > 2 * _HOUR:
+            return self.density.cut(rest, calls * self.limits.cap / count, rest.duration)
+        return _equal(rest, count)
 
     def _covered(self, window: Window, answer: SearchAnswer) -> Covered | None:
         """The time that an ordered, full answer covers, with its witness; None without either."""
@@ -470,7 +480,7 @@ class SearchWalk:
 
     def _dense(self, window: Window, answer: SearchAnswer) -> None:
         """One second with more rows than a call returns."""
-        dense = DenseSecond(self.port, window, self.limits)
+        dense = DenseSecond(_Patient(self), window, self.limits)
         sent_at = self.port.now()
         try:
             concluded = dense.prove(answer)
@@ -522,6 +532,34 @@ class SearchWalk:
             self.findings.append(Finding(inside, verdict, seen, reason, evidence or {}))
 
 
+class _Patient:
+    """The port of a walk, throttlings waited out."""
+
+    def __init__(self, walk: SearchWalk) -> None:
+        self._walk = walk
+
+    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
+        ask = self._walk.port.ask
+        return self._walk._patiently(lambda: ask(window, record_type, tight=tight))
+
+    def session(
+        self, window: Window, record_type: str = "", *, tight: bool = False
+    ) -> SessionAnswer:
+        session = self._walk.port.session
+        return self._walk._patiently(lambda: session(window, record_type, tight=tight))
+
+
+def _equal(window: Window, count: int) -> list[Window]:
+    """`count` pieces of about the same length; cut on whole hours, which teach the tenant's week,
+    where they are long."""
+    edges = [window.start + window.duration * n / count for n in range(1, count)]
+    if window.duration > count * 6 * _HOUR:
+        edges = [edge.replace(minute=0, second=0) for edge in edges]
+    return list(window.split(*(edge.replace(microsecond=0) for edge in edges)))
+
+
+_WORTH_SHARING = 4
+"""calls: below, the answer that is not full costs more than a second search wins"""
 _HELD = 12
 """answers whose rows are remembered: 60,000 keys at most"""
 _HOUR = timedelta(hours=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
@@ -20,9 +20,17 @@ from trailkeeper.errors import (
 )
 from trailkeeper.model.feed import lost_hours, repairs
 from trailkeeper.model.pace import Pace
-from trailkeeper.model.segment import Finding, Landed, Leased, NewSegment, Purpose, Verdict
+from trailkeeper.model.segment import (
+    Finding,
+    Landed,
+    Leased,
+    NewSegment,
+    Purpose,
+    SegmentState,
+    Verdict,
+)
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.model.window import subtract
+from trailkeeper.model.window import Window, subtract, union
 from trailkeeper.ports import AuditSource, Clock, Landing, Ledger, Parking, Pulled
 from trailkeeper.steps.heartbeat import Heartbeat
 
@@ -183,17 +191,13 @@ class PullStep:
 
     def _allowed(self, segment_id: int) -> int:
         for segment in self.ledger.segments([segment_id]):
-            return self._pace_of(segment.stream).allows(self.per_stream)
+            return pace_of(self.ledger, segment.stream).allows(self.per_stream)
         return self.per_stream
-
-    def _pace_of(self, stream: Stream) -> Pace:
-        noted = self.ledger.noted(pace_key(stream))
-        return Pace.from_text(noted[0]) if noted else Pace()
 
     def _pace(self, leased: Leased, *, troubled: bool) -> None:
         """Adjust how many searches the stream gets; two workers at once may lose one step."""
         stream = leased.segment.stream
-        pace = self._pace_of(stream)
+        pace = pace_of(self.ledger, stream)
         after = pace.after_trouble() if troubled else pace.after_clean(self.per_stream)
         if after != pace:
             self.ledger.note(pace_key(stream), after.to_text(), self.clock.now())
@@ -235,7 +239,7 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     if isinstance(pulled.interrupted, Throttled):
         later = soon  # it says when; a throttling costs nothing but that
     return [
-        *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in unproven),
+        *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in union(unproven)),
         *(
             NewSegment(segment.stream, piece, segment.purpose, segment.round, soon)
             for window in unasked
@@ -247,6 +251,29 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
 def pace_key(stream: Stream) -> str:
     """Where the ledger keeps a stream's pace."""
     return f"pace/{stream}"
+
+
+def pace_of(ledger: Ledger, stream: Stream) -> Pace:
+    noted = ledger.noted(pace_key(stream))
+    return Pace.from_text(noted[0]) if noted else Pace()
+
+
+def free_places(ledger: Ledger, clock: Clock, per_stream: int, stream: Stream) -> int:
+    """How many more segments of `stream` could be pulled now, if there were any.
+
+    None while segments wait: they take the places first.
+    """
+    now = clock.now()
+    mine = [s for s in ledger.unfinished(stream.tenant, _always(stream)) if s.stream == stream]
+    busy = sum(s.state is SegmentState.LEASED for s in mine)
+    waiting = sum(s.state is SegmentState.PLANNED and s.due_at <= now for s in mine)
+    return pace_of(ledger, stream).allows(per_stream) - busy - waiting
+
+
+def _always(stream: Stream) -> Window:
+    return Window(
+        datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC), stream.source.axis
+    )
 
 
 def _pause(leased: Leased, error: TrailkeeperError) -> timedelta:
