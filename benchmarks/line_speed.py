@@ -222,7 +222,8 @@ print(world.ledger.counts(stream, segment.window).received, peak, ",".join(heavy
 """
 
 
-def _memory(found: Lab, window: Window) -> None:
+def pull_in_worker(found: Lab, window: Window) -> tuple[int, float, str]:
+    """Pull `window` in a fresh worker process: rows received, its peak in MiB, heavy libraries."""
     environment = {
         **os.environ,
         "TRAILKEEPER_CONFIG": str(found.configuration),
@@ -235,9 +236,14 @@ def _memory(found: Lab, window: Window) -> None:
         capture_output=True,
         text=True,
     ).stdout.split()
+    return int(told[0]), int(told[1]) / 1024, told[2]
+
+
+def _memory(found: Lab, window: Window) -> None:
+    rows, peak, heavy = pull_in_worker(found, window)
     print(
-        f"pulling worker     {int(told[1]) / 1024:>10.0f} MiB peak, one window of "
-        f"{int(told[0]):,} rows received; of polars and deltalake loaded: {told[2]}"
+        f"pulling worker     {peak:>10.0f} MiB peak, one window of {rows:,} rows received; "
+        f"of polars and deltalake loaded: {heavy}"
     )
 
 

@@ -7,15 +7,27 @@ of it is a real service divided by 25 (`proving.SMALL`).
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from sandbox import Sandbox
-from tests.e2e.proving import SMALL, Proof, Subject, altered, configured, silently_short
+from tests.e2e.proving import (
+    SMALL,
+    Proof,
+    SkippingClock,
+    Subject,
+    altered,
+    configured,
+    silently_short,
+)
 from trailkeeper.model.record_types import record_type_names
+from trailkeeper.model.window import Window, iso
 
 pytestmark = pytest.mark.xdist_group("defects")
 _NUMBERS = itertools.count()
@@ -26,6 +38,8 @@ BOUND = 50
 """calls at most, as a multiple of the least; the worst seed measured needed 40"""
 SWEEP = len(record_type_names())
 """calls that a full second may cost when its sessions lie: one per record type"""
+
+CROWDED = "2026-10-05T11:15:00Z"
 
 Fault = tuple[str, dict[str, Any]]
 
@@ -195,6 +209,117 @@ def _honest(subject: Subject, switches: dict[str, Any]) -> None:
     proof = subject.collect()
     _judge(subject, proof)
     assert proof.complete, (proof.coverage.suspect, proof.coverage.gaps)
+
+
+def test_a_full_second_is_complete_by_record_type(subject: Subject) -> None:
+    """More records in one second than any session holds are whole when no type fills one."""
+    subject.box.control.crowd(subject.name, CROWDED, SMALL.session_cap + 500)
+    proof = subject.collect()
+    _judge(subject, proof)
+    assert proof.complete, (proof.coverage.suspect, proof.coverage.gaps)
+
+
+def test_more_of_one_type_than_a_session_holds_is_a_named_gap(subject: Subject) -> None:
+    """What no question can bring is a gap of that second with its reason; the rest is complete."""
+    control = subject.box.control
+    control.crowd(subject.name, CROWDED, SMALL.session_cap + 500, operation="UserLoggedIn")
+    proof = subject.collect()
+    assert silently_short(proof, subject.truth()) == []
+    assert [iso(gap.window.start) for gap in proof.coverage.gaps] == [CROWDED]
+    assert [gap.window.duration for gap in proof.coverage.gaps] == [timedelta(seconds=1)]
+    assert "more than 2,000" in proof.coverage.gaps[0].reason
+    assert "in one second" in proof.coverage.gaps[0].reason
+
+
+def test_what_arrives_later_is_found_by_a_later_reading(subject: Subject) -> None:
+    """D13: a window is proven for what had arrived; asked again, it brings the rest."""
+    control = subject.box.control
+    span = {"from": iso(subject.window.start), "to": iso(subject.window.end)}
+    control.set_fault("late_arrival", subject.name, seconds=3600, share=0.3, **span)
+    first = subject.collect()
+    assert first.complete
+    assert 0 < len(first.lines) < len(subject.truth())
+    control.set_clock(events_offset=7200)
+    second = subject.collect()
+    control.set_clock(events_offset=0)
+    _judge(subject, second)
+    assert len(second.lines) == len(subject.truth())
+
+
+def test_time_before_the_horizon_is_lost_by_name(subject: Subject) -> None:
+    """Older than the tenant's retention: lost, with the service's sentence; the rest complete."""
+    kept = (datetime.now(UTC) - subject.window.start - timedelta(hours=15)) / timedelta(days=1)
+    subject.box.control.alter(subject.name, retention_days=kept)
+    proof = subject.collect()
+    _judge(subject, proof)
+    (gap,) = proof.coverage.gaps
+    assert gap.window.start == subject.window.start
+    assert abs(gap.window.duration - timedelta(hours=15)) < timedelta(minutes=1)
+    assert "startDate should be after" in gap.reason
+
+
+def test_young_time_is_complete_but_provisional(subject: Subject) -> None:
+    """Read soon after it happened, time is provisional; read again when settled, it no more is."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    subject.window = Window(hour - timedelta(hours=48), hour - timedelta(hours=1))
+    subject.fill()
+    early = subject.collect()
+    assert early.complete
+    assert early.coverage.provisional_from is not None
+    settled = datetime.now(UTC) - timedelta(hours=24)
+    assert abs(early.coverage.provisional_from - settled) < timedelta(minutes=5)
+    days = timedelta(days=2)
+    subject.box.control.set_clock(identity_offset=days.total_seconds())
+    late = subject.collect(clock=SkippingClock(days))
+    subject.box.control.set_clock(identity_offset=0)
+    assert late.complete
+    assert late.coverage.provisional_from is None
+
+
+STRANGE = [
+    '{"Id":"s-1","CreationTime":"2026-10-05T12:00:01","a":1,"a":2}',
+    '{"Id":"s-2","CreationTime":"2026-10-05T12:00:02","n":' + "9" * 5000 + "}",
+    '{"Id":"s-3","CreationTime":"2026-10-05T12:00:03","x":"\\ud800","y":"\\u0000"}',
+    '{"Id":"s-4","CreationTime":"2026-10-05T12:00:04","x":"' + "m" * (2 << 20) + '"}',
+    '{"Id":"s-5","CreationTime":"2026-10-05T12:00:05","RecordType":"Fifteen"}',
+    '{"CreationTime":"2026-10-05T12:00:06","no":"id"}',
+    '{"Id":"s-7","CreationTime":"2026-10-05T12:00:07","cut":"sho',
+    '{"Id":"s-8","CreationTime":"yesterday","placed":"by the row"}',
+]
+
+
+def test_strange_records_come_out_as_they_went_in(subject: Subject) -> None:
+    """Invalid, cut short, huge, with repeated keys or lone surrogates: stored and exported."""
+    lines = [
+        json.dumps(
+            {"Identity": f"s-{n}", "CreationDate": f"2026-10-05T12:00:0{n}Z", "AuditData": text}
+        )
+        for n, text in enumerate(STRANGE, 1)
+    ]
+    subject.box.control.add_lines(subject.name, lines)
+    proof = subject.collect()
+    assert proof.complete
+    assert set(STRANGE) - set(proof.lines) == {STRANGE[6]}
+    wrapped = {
+        "Id": "s-7",
+        "CreationTime": "2026-10-05T12:00:07.0000000+00:00",
+        "AuditDataText": STRANGE[6],
+    }
+    assert wrapped in [json.loads(line) for line in proof.lines if '"s-7"' in line]
+    assert len(proof.lines) == len(subject.truth())
+
+
+def test_a_change_of_habits_is_noticed(subject: Subject) -> None:
+    """What ResultCount means is kept per tenant; another meaning later is logged as a change."""
+    subject.box.control.alter(subject.name, result_count="total", order="newest")
+    with structlog.testing.capture_logs() as before:
+        subject.collect()
+    subject.box.control.alter(subject.name, result_count="zero")
+    with structlog.testing.capture_logs() as after:
+        subject.collect()
+    assert "search_habits_changed" not in [entry["event"] for entry in before]
+    changes = [entry for entry in after if entry["event"] == "search_habits_changed"]
+    assert ("total", "zero") in [entry.get("result_count") for entry in changes]
 
 
 MIXED = sorted({name for name, _ in [*PASSING, *LASTING]} - {"unauthorized", "nul_403", "redirect"})

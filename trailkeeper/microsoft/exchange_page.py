@@ -94,7 +94,7 @@ def _tolerant_page(body: bytes) -> _Page:
         value = json.loads(_decoded(body), strict=False, parse_int=bounded_int)
         if not isinstance(value["value"], list):
             raise TypeError
-        rows = [_row(row) for row in value["value"]]
+        rows = [_row(dict(row)) for row in value["value"]]
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
         raise Transient(
             "Exchange answered 200 with something that is not a result page", "It is asked again."
