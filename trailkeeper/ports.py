@@ -200,6 +200,10 @@ class Worklist(Protocol):
         """
         ...
 
+    def waiting_feeds(self, now: datetime) -> set[str]:
+        """Tenants whose latest poll of the feed is still due or under way, and never failed."""
+        ...
+
     def blob_lags(self, tenant: str | None, since: datetime, until: datetime) -> list[BlobLag]:
         """Blobs whose records reached the lake in `[since, until)`; of all tenants with None."""
         ...

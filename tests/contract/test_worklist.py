@@ -143,3 +143,12 @@ def test_one_claim_of_many_is_heard(ledger: SqlLedger) -> None:
     assert ledger.claim("start", T0 + HOUR, T0 + HOUR - quarter)
     ledger.note("start", "", T0)
     assert ledger.claim("start", T0 + HOUR, T0 + HOUR - quarter)
+
+
+def test_a_poll_that_waits_is_not_followed_by_another(ledger: SqlLedger) -> None:
+    """A tenant's feed waits from its poll's planning to its landing; one that failed does not."""
+    assert ledger.waiting_feeds(T0) == set()
+    taken = leased(ledger)
+    assert ledger.waiting_feeds(T0) == {"contoso"}
+    ledger.release(taken.lease, T0, "broken", counts_as_attempt=True)
+    assert ledger.waiting_feeds(T0) == set()

@@ -65,9 +65,12 @@ def _planner(
 
 
 def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:
-    """Tenants whose feed is parked: a window a minute would only pile up. When it goes on, what
-    was not planned meanwhile is planned in few pieces."""
-    return {
+    """Tenants whose feed is parked, or whose last poll is still to be made.
+
+    A window a minute would only pile up. When it goes on, what was not planned meanwhile is planned
+    in few pieces: a machine that is too slow polls less often, and loses nothing.
+    """
+    return ledger.waiting_feeds(now) | {
         parking.tenant
         for parking in ledger.parkings()
         if parking.source in (None, Source.ACTIVITY)

@@ -16,6 +16,9 @@ KEEP_MERGED = timedelta(hours=24)
 KEEP_ORPHANS = timedelta(hours=24)
 """longer than any lease: an unknown file older than this belongs to no living attempt"""
 
+KEEP_BLOBS = timedelta(hours=24)
+"""after their expiry: by then no listing shows them any more"""
+
 
 @dataclass(frozen=True, slots=True)
 class ReapStep:
@@ -32,6 +35,7 @@ class ReapStep:
                 self.landing.remove(entry.stream.tenant, entry.landed.file)
         self.ledger.forget_files([entry.segment_id for entry in merged])
         orphans = self._remove_orphans()
+        self.ledger.forget_blobs(now - KEEP_BLOBS)
         if merged or orphans:
             log.info("landing_reaped", merged=len(merged), orphans=orphans)
         return len(merged) + orphans

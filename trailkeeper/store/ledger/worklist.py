@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobLag, BlobMark, BlobState, Missing, Work
-from trailkeeper.model.segment import SegmentState
+from trailkeeper.model.segment import Purpose, SegmentState
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 from trailkeeper.store import schema
@@ -47,6 +47,17 @@ class BlobWorklist(OverEngine):
             statement = insert_into(connection, blobs).on_conflict_do_nothing()
             connection.execute(statement, [_row(tenant, blob, now) for blob in new])
             return _open(connection, tenant, listed, window, now)
+
+    def waiting_feeds(self, now: datetime) -> set[str]:
+        query = select(segments.c.tenant).where(
+            schema.in_state(*schema.OPEN),
+            segments.c.source == Source.ACTIVITY.value,
+            segments.c.purpose == Purpose.INCREMENTAL.value,
+            segments.c.due_at <= now,
+            segments.c.attempts == 0,
+        )
+        with self._reading() as connection:
+            return set(connection.scalars(query))
 
     def blob_lags(self, tenant: str | None, since: datetime, until: datetime) -> list[BlobLag]:
         query = (
