@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from statistics import median_low
 
 import msgspec
@@ -28,9 +31,8 @@ class UnreadableBlob(Transient):
 def read_blob(body: bytes, reader: RecordReader, request_id: str = "") -> RecordColumns:
     """The records of one blob. Raises `UnreadableBlob`."""
     try:
-        # One decode of the whole: records are cut out of text that is known to be UTF-8.
-        texts = [bytes(record).decode() for record in _decode(body.removeprefix(b"\xef\xbb\xbf"))]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        texts = _texts(body.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError):
         raise _unreadable("is no list of records in UTF-8", len(body), request_id) from None
     records = [text for text in texts if text.startswith("{")]
     columns = reader.read((text, None, None) for text in records)
@@ -40,6 +42,43 @@ def read_blob(body: bytes, reader: RecordReader, request_id: str = "") -> Record
         error.readable = columns
         raise error
     return columns
+
+
+def _texts(body: bytes) -> list[str]:
+    """The items of a JSON array, each as received. Raises `ValueError`, `RecursionError`."""
+    try:
+        return [bytes(item).decode() for item in _decode(body)]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return list(_scanned(body.decode()))
+
+
+def _scanned(text: str) -> Iterator[str]:
+    """The same by the standard library's reading: it takes lone surrogate escapes, which the fast
+    reader refuses, and which real records hold."""
+    at = _past_blanks(text, 0)
+    if text[at : at + 1] != "[":
+        raise ValueError("no array")
+    at = _past_blanks(text, at + 1)
+    if text[at : at + 1] == "]":
+        return
+    while True:
+        end = _scanner.raw_decode(text, at)[1]
+        yield text[at:end]
+        at = _past_blanks(text, end)
+        if text[at : at + 1] == "]" and not text[at + 1 :].strip():
+            return
+        if text[at : at + 1] != ",":
+            raise ValueError("no array")
+        at = _past_blanks(text, at + 1)
+
+
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_scanner = json.JSONDecoder(parse_int=str)  # very long integers are refused otherwise
+
+
+def _past_blanks(text: str, at: int) -> int:
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
 
 
 def lag_seconds(blob: Blob, records: RecordColumns) -> int:

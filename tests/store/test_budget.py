@@ -1,0 +1,41 @@
+"""The budget of requests: shared through Redis, halved when the service complains."""
+
+from __future__ import annotations
+
+from tests.servers.redis import redis_server
+from trailkeeper.store.budget import RequestBudget
+
+
+def test_ends_and_says_when_it_goes_on() -> None:
+    """What is used up is told with the seconds to wait; other tenants have their own."""
+    budget = RequestBudget(None, per_minute=40)
+    assert [budget.take("contoso") for _ in range(40)] == [0.0] * 40
+    assert 0 < budget.take("contoso") <= 61
+    assert budget.take("fabrikam") == 0.0
+
+
+def test_workers_share_it_through_redis() -> None:
+    """Two processes' budgets over one Redis count together."""
+    with redis_server() as redis:
+        first, second = (RequestBudget(redis.url, per_minute=40) for _ in range(2))
+        taken = [each.take("contoso") for _ in range(20) for each in (first, second)]
+        assert taken == [0.0] * 40
+        assert first.take("contoso") > 0
+        assert second.take("contoso") > 0
+
+
+def test_without_redis_each_counts_for_itself() -> None:
+    """A Redis that is out of reach stops nobody."""
+    budget = RequestBudget("redis://127.0.0.1:1/0", per_minute=40)
+    assert budget.take("contoso") == 0.0
+    assert budget.slow_down("contoso") > 0
+
+
+def test_a_complaint_halves_it() -> None:
+    """After AF429 there is half as much; complaints side by side count once."""
+    budget = RequestBudget(None, per_minute=200)
+    rest = budget.slow_down("contoso")
+    assert 5.0 <= rest <= 6.5
+    assert 5.0 <= budget.slow_down("contoso") <= 6.5
+    granted = sum(budget.take("contoso") == 0.0 for _ in range(150))
+    assert granted == 100
