@@ -44,12 +44,14 @@ check: lint test  ## what CI runs: lint, then test
 
 bench: setup  ## the full measurements, some minutes
 	$(BIN)/python -m benchmarks.line_speed
+	$(BIN)/python -m benchmarks.feed_cold
 	$(BIN)/python -m benchmarks.search_speed
 	$(BIN)/python -m benchmarks.search_cost
 	$(BIN)/python -m benchmarks.search_time
 
 bench-quick: setup  ## the same measurements, small
 	$(BIN)/python -m benchmarks.line_speed --records 10000 --rounds 1
+	$(BIN)/python -m benchmarks.feed_cold --records 20000 --rounds 1
 	$(BIN)/python -m benchmarks.search_speed --records 50000
 	$(BIN)/python -m benchmarks.search_cost "2k a weekday, empty nights" "8k a weekday, empty nights"
 	$(BIN)/python -m benchmarks.search_time "half a million in two days"
