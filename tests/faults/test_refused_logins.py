@@ -1,0 +1,63 @@
+"""What becomes of a tenant whose login Entra refuses: every code of the table, through the pull."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sandbox import Sandbox
+from tests.configured import Configured
+from trailkeeper.bootstrap import World
+from trailkeeper.errors import Bug
+from trailkeeper.microsoft.entra_faults import AADSTS
+from trailkeeper.microsoft.fault_table import Kind
+from trailkeeper.model.segment import NewSegment, Purpose
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
+from trailkeeper.settings import load
+from trailkeeper.steps.pull import Outcome
+
+NOW = datetime.now(UTC)
+HOUR = Window(NOW - timedelta(hours=30), NOW - timedelta(hours=29))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One service with a tenant for each code, which Entra refuses with it."""
+    place = tmp_path_factory.mktemp("refused")
+    names = [f"t{code}" for code in AADSTS]
+    with Sandbox(place / "box", tenants=names) as box:
+        folder = Configured(place / "conf", box, names, recipients=()).write()
+        for code in AADSTS:
+            box.control.set_fault("aadsts", f"t{code}", times=0, calls=["token"], code=code)
+        world = World(load(folder))
+        yield world
+        world.close()
+
+
+@pytest.mark.parametrize("code", AADSTS)
+def test_a_refused_login_ends_as_the_table_says(world: World, code: int) -> None:
+    """Retried rows leave the segment due again, a person's rows park the tenant with the remedy,
+    the others are reported as a bug with the code; no other tenant is touched."""
+    stream, kind = Stream(f"t{code}", Source.EXCHANGE), AADSTS[code].kind
+    new = NewSegment(stream, HOUR, Purpose.COLLECT, 0, NOW)
+    world.ledger.plan(stream, lambda _: [new], NOW)
+    [segment_id] = world.ledger.planned_ids([new])
+    parked = len(world.ledger.parkings())
+    if kind is Kind.BUG:
+        with pytest.raises(Bug, match=f"AADSTS{code}"):
+            world.pull(segment_id, "worker")
+    else:
+        outcome = Outcome.PARKED if kind is Kind.PERSON else Outcome.POSTPONED
+        assert world.pull(segment_id, "worker") is outcome
+    parkings = world.ledger.parkings(stream.tenant)
+    if kind is Kind.PERSON:
+        [parking] = parkings
+        assert (parking.code, parking.remedy) == (f"AADSTS{code}", AADSTS[code].remedy)
+    else:
+        assert parkings == []
+    assert len(world.ledger.parkings()) == parked + (kind is Kind.PERSON)
+    [segment] = world.ledger.segments([segment_id])  # nothing is lost: it is asked again
+    assert segment.state == "planned"
