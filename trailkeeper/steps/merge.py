@@ -9,7 +9,8 @@ from functools import partial
 import structlog
 
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.segment import Merge, MergeCounts
+from trailkeeper.model.lateness import Lateness, lateness_key
+from trailkeeper.model.segment import Merge, MergeCounts, Purpose
 from trailkeeper.ports import Clock, Lake, Landing, Ledger
 from trailkeeper.steps.heartbeat import Heartbeat
 
@@ -57,6 +58,7 @@ class MergeStep:
         with Heartbeat(renew, self.clock, self.lease_length):
             counts = self.lake.merge(merge, files)
         self.ledger.close_merge(merge, counts, self.clock.now())
+        self._learn_lateness(merge, counts)
         summed = sum(counts.values(), MergeCounts())
         log.info(
             "segments_merged",
@@ -69,3 +71,18 @@ class MergeStep:
             conflicts=summed.conflicts,
         )
         return summed
+
+    def _learn_lateness(self, merge: Merge, counts: dict[int, MergeCounts]) -> None:
+        """Note what re-reads still found. A hint: a crash before it loses one merge's worth."""
+        rereads = [
+            s for s in self.ledger.segments(list(counts)) if s.purpose is Purpose.REREAD and s.round
+        ]
+        if not rereads:
+            return
+        now, key = self.clock.now(), lateness_key(merge.tenant)
+        noted = self.ledger.noted(key)
+        lateness = Lateness.from_text(noted[0]) if noted else Lateness()
+        for segment in rereads:
+            found = counts[segment.id]
+            lateness = lateness.learn(segment.round, found.received, found.stored, now)
+        self.ledger.note(key, lateness.to_text(), now)

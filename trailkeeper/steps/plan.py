@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 
@@ -11,7 +11,8 @@ import structlog
 
 from trailkeeper.model.density import Density, density_key
 from trailkeeper.model.feed import plan_feed
-from trailkeeper.model.planning import Frontier, plan_stream
+from trailkeeper.model.lateness import Lateness, lateness_key
+from trailkeeper.model.planning import Cadence, Frontier, plan_stream
 from trailkeeper.model.segment import NewSegment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import Announcer, Ledger, Outbox
@@ -61,7 +62,16 @@ def _planner(
     if stream.source is Source.ACTIVITY:
         return partial(plan_feed, stream, begin, settings.collection.feed_cadence(), now)
     density = known_density(ledger, tenant.name)
-    return partial(plan_stream, stream, begin, settings.collection.cadence(), density, now)
+    cadence = _rereading(settings.collection.cadence(), ledger, tenant.name, now)
+    return partial(plan_stream, stream, begin, cadence, density, now)
+
+
+def _rereading(cadence: Cadence, ledger: Ledger, tenant: str, now: datetime) -> Cadence:
+    """The cadence with those re-reads that this tenant's lateness asks for."""
+    noted = ledger.noted(lateness_key(tenant))
+    lateness = Lateness.from_text(noted[0]) if noted else Lateness()
+    ages = lateness.ages(cadence.reread_after, now)
+    return replace(cadence, reread_after=ages, idle_rounds=lateness.idle(now))
 
 
 def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:
