@@ -294,3 +294,33 @@ def test_a_first_large_question_answered_empty_is_caught() -> None:
     )
     walk = _walk(service)
     assert not _missing_but_proven(service, walk)
+
+
+@pytest.mark.parametrize("gives", [100, 137, 1000])
+def test_a_service_that_gives_less_than_asked_is_caught(gives: int) -> None:
+    """A size nobody has seen exceeded is looked at twice, and then taken for the service's own."""
+    limits = SearchLimits(retry_pause=0.0)
+
+    class Stingy(Service):
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
+            self.calls += 1
+            page = self._ordered(self._within(window))[:gives]
+            self.landed |= {key for _, key in page}
+            keys, times = [key for _, key in page], [t for t, _ in page]
+            return SearchAnswer(window, self.now(), keys, times, result_count=len(page) or None)
+
+        def session(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SessionAnswer:
+            return SessionAnswer(self.now(), frozenset(self.ask(window).keys), gives, False)
+
+    nine = DAY.start + timedelta(hours=9)
+    service = Stingy([nine] * (2 * gives) + _spread(5 * gives))
+    walk = SearchWalk(service, DAY, limits)
+    walk.run()
+    assert not _missing_but_proven(service, walk)
+    unproven = [f.window for f in walk.findings if not f.verdict.proven]
+    assert total(unproven) <= timedelta(seconds=2)
+    assert walk.calls <= 100

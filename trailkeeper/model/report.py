@@ -26,7 +26,7 @@ class Month:
     def parse(cls, text: str) -> Month:
         """Read `YYYY-MM`. Raises `ValueError` otherwise."""
         match = _MONTH.fullmatch(text.strip())
-        if not match or not 1 <= int(match[2]) <= 12:
+        if not match or not 1 <= int(match[2]) <= 12 or not 2000 <= int(match[1]) <= 2999:
             raise ValueError(f"{text!r} is not a month; write it as YYYY-MM, for example 2026-10")
         return cls(int(match[1]), int(match[2]))
 

@@ -53,10 +53,14 @@ class Concluded:
 
 
 class DenseSecond:
-    """Proves one second. `rows` and `calls` are what it cost."""
+    """Proves one second. `rows` and `calls` are what it cost.
 
-    def __init__(self, port: DensePort, window: Window, limits: SearchLimits) -> None:
+    `cap`: from how many rows on an answer may be cut, which can be less than was asked for.
+    """
+
+    def __init__(self, port: DensePort, window: Window, limits: SearchLimits, cap: int) -> None:
         self._port = port
+        self._cap = cap
         self._window = window
         self._limits = limits
         self.rows = 0
@@ -68,7 +72,7 @@ class DenseSecond:
     def prove(self, answer: SearchAnswer) -> Concluded:
         """`answer` was full. Raises what the port raises."""
         answer = self._tightened(answer)
-        if not answer.truncated(self._limits.cap):
+        if not answer.truncated(self._cap):
             return Concluded(Verdict.COMPLETE, "", {"rows": answer.rows, "asked": "tightly"})
         names = _askable(answer.types)
         if not names:
@@ -151,7 +155,7 @@ class DenseSecond:
                 if seen:
                     break
                 return None  # the beginning of another type's name
-            if not answer.truncated(self._limits.cap):
+            if not answer.truncated(self._cap):
                 keys.update(answer.keys)
                 return None
             found = set(answer.keys)

@@ -480,7 +480,7 @@ class SearchWalk:
 
     def _dense(self, window: Window, answer: SearchAnswer) -> None:
         """One second with more rows than a call returns."""
-        dense = DenseSecond(_Patient(self), window, self.limits)
+        dense = DenseSecond(_Patient(self), window, self.limits, self._cap)
         sent_at = self.port.now()
         try:
             concluded = dense.prove(answer)
