@@ -97,7 +97,7 @@ class World:
     def lake(self) -> Lake:
         from trailkeeper.store.lake import DeltaLake
 
-        return DeltaLake(self.settings.service.lake)
+        return DeltaLake(self.settings.service.lake, expected=self.ledger.has_stored)
 
     # --- Microsoft ---
 

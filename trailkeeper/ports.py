@@ -372,6 +372,10 @@ class Ledger(Notebook, Worklist, Protocol):
         """Summed counts of merged segments that lie in or overlap `window`."""
         ...
 
+    def has_stored(self, tenant: str) -> bool:
+        """Whether any record of the tenant was ever stored in the lake."""
+        ...
+
     def streams(self, tenant: str) -> list[Stream]: ...
 
     def extent(self, stream: Stream) -> Window | None:
@@ -486,6 +490,10 @@ class Lake(Protocol):
     def compact(self, tenant: str, retain: timedelta) -> None: ...
 
     def remove(self, tenant: str) -> None: ...
+
+    def require(self, tenant: str) -> None:
+        """Raises `Unavailable` when the tenant's records should be there and are not."""
+        ...
 
     def check(self) -> None:
         """Raises `Unavailable` when the lake cannot be written."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -36,20 +36,29 @@ from trailkeeper.model.stream import Source
 from trailkeeper.model.window import parse_instant
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_LONGEST_DURATION = 1e6
+"""of any unit: more is a slip of the hand, and is refused where a setting has a bound"""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _duration(value: object) -> object:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        return timedelta(**{_UNITS[match[2]]: min(float(match[1]), _LONGEST_DURATION)})
     if isinstance(value, timedelta):
         return value
     raise ValueError('write a duration as a number and a unit, for example "30m", "24h" or "7d"')
 
 
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0  # none at all means 443
+    except ValueError:
+        return False
+
+
 def _https(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+    if parts.scheme != "https" or not parts.hostname or not _has_port(parts):
         raise ValueError("must be an https:// URL: tokens never travel in the clear")
     return url.rstrip("/")
 
@@ -188,6 +197,10 @@ _OLDEST_RELIST = timedelta(days=6, hours=21)
 """an hour closes, waits for its tick and is listed: two hours and more inside the horizon"""
 
 
+def _ascends(ages: tuple[timedelta, ...]) -> bool:
+    return list(ages) == sorted(set(ages))
+
+
 class CollectionSettings(_Section):
     """See `trailkeeper.model.planning.Cadence` for what each duration trades."""
 
@@ -208,20 +221,37 @@ class CollectionSettings(_Section):
 
     @model_validator(mode="after")
     def _durations_agree(self) -> Self:
-        if list(self.reread_after) != sorted(set(self.reread_after)):
-            raise ValueError("reread_after must ascend, for example ['6h', '24h', '72h', '7d']")
-        if self.interval < timedelta(minutes=1):
-            raise ValueError("interval must be at least 1m: beat ticks once a minute")
-        if list(self.feed_relist_after) != sorted(set(self.feed_relist_after)):
-            raise ValueError("feed_relist_after must ascend, for example ['3h', '24h', '48h']")
-        if self.feed_relist_after and self.feed_relist_after[-1] > _OLDEST_RELIST:
-            raise ValueError("feed_relist_after must not pass 165h: the feed forgets after 7d")
-        if self.feed_interval < timedelta(minutes=1):
-            raise ValueError("feed_interval must be at least 1m: beat ticks once a minute")
-        if self.segment_length < self.interval:
-            raise ValueError("segment_length must not be shorter than interval")
-        if self.report_grace < self.settle:
-            raise ValueError("report_grace must not be shorter than settle")
+        minute, day = timedelta(minutes=1), timedelta(days=1)
+        rules = (
+            (_ascends(self.reread_after), "reread_after must ascend, for example ['6h', '24h']"),
+            (_ascends(self.feed_relist_after), "feed_relist_after must ascend, as ['3h', '24h']"),
+            (
+                not self.reread_after or self.reread_after[-1] <= 180 * day,
+                "reread_after must not pass 180d: the audit search forgets after that",
+            ),
+            (
+                not self.feed_relist_after or self.feed_relist_after[-1] <= _OLDEST_RELIST,
+                "feed_relist_after must not pass 165h: the feed forgets after 7d",
+            ),
+            (
+                minute <= self.interval <= day,
+                "interval must be from 1m, beat's tick, to 24h: a day is asked for as a whole",
+            ),
+            (minute <= self.feed_interval <= day, "feed_interval must be from 1m to 24h"),
+            (self.safety_lag <= day, "safety_lag must not pass 24h: newer time is never asked for"),
+            (self.feed_safety_lag <= day, "feed_safety_lag must not pass 24h"),
+            (
+                self.interval <= self.segment_length <= 366 * day,
+                "segment_length must be from interval to 366d",
+            ),
+            (
+                self.settle <= self.report_grace <= 366 * day,
+                "report_grace must be from settle to 366d",
+            ),
+        )
+        for holds, text in rules:
+            if not holds:
+                raise ValueError(text)
         return self
 
     def feed_cadence(self) -> FeedCadence:
@@ -309,13 +339,19 @@ class ReportSettings(_Section):
     timezone: ZoneName = "UTC"
 
 
+def _some_once(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    if not sources or len(set(sources)) < len(sources):
+        raise ValueError('name at least one source, each once, for example ["exchange"]')
+    return sources
+
+
 class TenantSettings(_Section):
     name: str
     tenant_id: UUID
     domain: str
     cloud: str = "public"
     client_id: UUID
-    sources: tuple[Source, ...] = (Source.EXCHANGE,)
+    sources: Annotated[tuple[Source, ...], AfterValidator(_some_once)] = (Source.EXCHANGE,)
     since: Instant | None = None
     """how far back to begin; None: one month before the stream is planned first"""
     dlp: bool = False
@@ -536,10 +572,18 @@ def _tenant(path: Path, clouds: Mapping[str, CloudSettings]) -> TenantSettings:
     return tenant
 
 
+_LAKE_SCHEMES = ("az://", "abfs://", "abfss://", "s3://", "s3a://", "gs://")
+
+
 def _placed(service: ServiceSettings, folder: Path) -> ServiceSettings:
     """Fill in what depends on where things lie."""
     data = (folder / service.data.expanduser()).resolve()
     lake = service.lake or str(data / "lake")
+    if "://" in lake and not lake.startswith(_LAKE_SCHEMES):
+        raise ConfigurationError(
+            f"{folder / MAIN_FILE}: service.lake = {lake!r} is of no kind that is known",
+            "Name a folder, or a URL that begins with az:// or s3://.",
+        )
     if "://" not in lake:
         lake = str((folder / Path(lake).expanduser()).resolve())
     store = service.certificate_store or Path("./certificates")
@@ -570,6 +614,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8", "Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}", "Mend that line.") from None
     except OSError as error:

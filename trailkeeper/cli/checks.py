@@ -140,6 +140,8 @@ def _ledger(world: World) -> Check:
 
 def _lake(world: World) -> Check:
     world.lake.check()
+    for tenant in world.settings.tenants:
+        world.lake.require(tenant)
     return Check("lake", True, f"{world.settings.service.lake} is writable")
 
 

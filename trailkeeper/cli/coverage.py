@@ -81,6 +81,7 @@ def _of_tenant(
     asked: tuple[datetime, datetime] | None,
     as_json: bool,
 ) -> int:
+    world.lake.require(tenant.name)  # proof of what was stored is worth nothing without it
     stated = world.cover.of_tenant(tenant, world.clock.now(), asked)
     if len(stated) < len(tenant.sources):
         known = {coverage.stream.source for coverage in stated}

@@ -166,6 +166,11 @@ def _replacing(path: Path) -> Iterator[Path]:
     """
     from trailkeeper.errors import UsageError
 
+    path = path.resolve()  # a link's target is replaced, not the link
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(
+            f"{path} is a device or a pipe", "Leave out -o and send standard output there."
+        )
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(
             f"{path} cannot be written: it {'is a folder' if path.is_dir() else 'has no folder'}",

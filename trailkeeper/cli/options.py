@@ -50,7 +50,7 @@ EndOption = Annotated[
     ),
 ]
 
-_LEVELS = ("warning", "info", "debug")
+_LEVELS = ("critical", "info", "debug")  # a command says in its own words what went wrong
 
 
 def read_settings(config: Path | None, verbose: int) -> Settings:

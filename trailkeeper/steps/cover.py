@@ -52,11 +52,11 @@ class CoverStep:
         While the service keeps a stream up to date, that reaches almost to now, so that a service
         that stands still shows; a stream that was only ever collected by hand ends where that did.
         """
-        extent = self.ledger.extent(stream)
-        if extent is None or self.ledger.frontier(stream) is None:
+        extent, frontier = self.ledger.extent(stream), self.ledger.frontier(stream)
+        if extent is None or frontier is None:
             return extent
         patience = 2 * self.collection.interval + self.collection.safety_lag + timedelta(minutes=5)
-        return Window(extent.start, max(extent.end, now - patience), extent.axis)
+        return Window(frontier.first_at, max(extent.end, now - patience), extent.axis)
 
     def _outstanding(self, stream: Stream, window: Window) -> list[Stretch]:
         """Why parts are not collected, the most telling reason first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -39,8 +39,15 @@ class DeltaLake:
     AWS_…), as every client of these stores does.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None) -> None:
-        self._tables = Tables(url, storage_options)
+    def __init__(
+        self,
+        url: str,
+        storage_options: Mapping[str, str] | None = None,
+        expected: Callable[[str], bool] = lambda tenant: False,
+    ) -> None:
+        """`expected`: whether the ledger knows of stored records of a tenant. Then a missing table
+        is `Unavailable` for every method but `remove`, and never an empty one."""
+        self._tables = Tables(url, storage_options, expected)
 
     def merge(
         self, merge: Merge, files: Sequence[tuple[LandedSegment, Path]]
@@ -108,6 +115,11 @@ class DeltaLake:
         """Delete all records of the tenant, for good."""
         with lake_errors(f"removing {tenant}"):
             self._tables.drop(tenant)
+
+    def require(self, tenant: str) -> None:
+        """Raises `Unavailable` when the tenant's records should be here and are not."""
+        with lake_errors(f"opening the lake of {tenant}"):
+            self._tables.find(tenant)
 
     def check(self) -> None:
         """Raises `Unavailable` when the folder cannot be written, or the store not be reached."""

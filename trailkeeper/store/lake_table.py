@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.writer.properties import ColumnProperties
 
+from trailkeeper.errors import Unavailable
 from trailkeeper.model.record import COLUMNS
 from trailkeeper.model.window import Axis, AxisMixedError, Window
 from trailkeeper.store.disk import one_name
@@ -63,7 +64,14 @@ WRITER_PROPERTIES = WriterProperties(
 class Tables:
     """The tables of all tenants below `url`: a folder, or an az://, s3:// … URL."""
 
-    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        storage_options: Mapping[str, str] | None = None,
+        expected: Callable[[str], bool] = lambda tenant: False,
+    ) -> None:
+        """`expected`: whether a tenant's table must be there, since the ledger knows of records."""
+        self._expected = expected
         self.url = url.rstrip("/") or url
         self.options = dict(storage_options) if storage_options else None
 
@@ -76,7 +84,20 @@ class Tables:
         return f"{self.url}/{one_name(tenant)}"
 
     def find(self, tenant: str) -> DeltaTable | None:
-        """The newest version of the table, or None when nothing was ever merged."""
+        """The newest version of the table, or None when nothing was ever merged.
+
+        Raises `Unavailable` when something was: a lake that is gone must not pass for an empty one.
+        """
+        table = self._open(tenant)
+        if table is None and self._expected(tenant):
+            raise Unavailable(
+                f"the records of {tenant} are not in the lake {self.url}, though they were stored",
+                "Mount or restore the lake, or set service.lake right; to begin anew, run "
+                f"`trailkeeper tenants remove {tenant}` and collect again.",
+            )
+        return table
+
+    def _open(self, tenant: str) -> DeltaTable | None:
         if self.folder and not (self.folder / tenant / "_delta_log").is_dir():
             return None
         try:
@@ -123,7 +144,7 @@ class Tables:
                 if part.exists():
                     shutil.rmtree(part)
             return
-        table = self.find(tenant)
+        table = self._open(tenant)
         if table is not None:
             table.delete()
             table.vacuum(

@@ -38,6 +38,11 @@ class Proof(OverEngine):
             # PostgreSQL sums big integers into decimals.
             return MergeCounts(*(int(value) for value in connection.execute(query).one()))
 
+    def has_stored(self, tenant: str) -> bool:
+        query = select(segments.c.id).where(segments.c.tenant == tenant, segments.c.stored > 0)
+        with self._reading() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
 
 def _findings(stream: Stream, window: Window) -> Select[Any]:
     """Findings lie inside their segment, so the segment's index narrows the search first."""
