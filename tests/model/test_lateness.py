@@ -20,18 +20,6 @@ def _learned(*rounds: tuple[int, int]) -> Lateness:
     return Lateness.from_text(lateness.to_text())
 
 
-def test_nothing_changes_before_enough_is_known() -> None:
-    """Neither few weeks nor few records are reason to leave a round out."""
-    assert _learned((9000, 0), (9000, 0), (9000, 0)).idle(BEGUN + timedelta(weeks=3)) == set()
-    assert _learned((900, 0), (900, 0), (900, 0)).idle(LATER) == set()
-    assert Lateness().idle(LATER) == set()
-
-
-def test_rounds_that_never_find_anything_are_left_out_but_the_last() -> None:
-    """The last round keeps watch; rounds that did find records stay."""
-    assert _learned((9000, 5), (9000, 0), (9000, 0)).idle(LATER) == {2}
-
-
 def test_a_round_is_added_while_the_last_still_finds() -> None:
     """Where records arrive even later than the last age, one more reading follows."""
     late = _learned((9000, 5), (9000, 2), (9000, 1))

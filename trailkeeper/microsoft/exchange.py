@@ -183,6 +183,9 @@ class AuditSearch(SearchPort):
     def pause(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 
+    def full(self) -> bool:
+        return self._sink.size >= _ATTEMPT_BYTES
+
     def require_auditing(self) -> None:
         read_audit_config(self._client.invoke(AUDIT_CONFIG, {}))
 
@@ -269,12 +272,16 @@ class AuditSearch(SearchPort):
             link = page.next_link
             if link is None:
                 return pages
-            if link in seen:
-                raise Transient("Exchange's links lead in a circle", "The window is asked again.")
+            if link in seen or len(pages) >= _MOST_PAGES:
+                raise Transient("Exchange's links never end", "The window is asked again.")
             seen.add(link)
 
 
 _HOUR_MICROS = 3_600_000_000
+_MOST_PAGES = 100
+"""OData pages of one call: 5,000 rows are five pages of a thousand where they are split at all"""
+_ATTEMPT_BYTES = 64 << 20
+"""raw text that one attempt lands: it is merged in one piece"""
 
 
 def _trouble(pages: Sequence[ExchangePage], window: Window) -> str:

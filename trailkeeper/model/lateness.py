@@ -1,7 +1,8 @@
 """How late one tenant's records arrive: what each round of re-reading still found.
 
 A record that a re-read at some age brings for the first time arrived between the reading before and
-that one. Rounds that never find anything are left out, and one is added where the last still finds.
+that one. Where the last round still finds some, one more is added. None is ever left out: a round
+that found nothing for weeks may be the one that a late record waits for.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 _ENOUGH_TIME = timedelta(weeks=4)
-_ENOUGH_RECORDS = 5_000
 
 
 def lateness_key(tenant: str) -> str:
@@ -36,20 +36,6 @@ class Lateness:
         received_by[round_ - 1] += received
         new_by[round_ - 1] += new
         return Lateness(self.since or now, tuple(received_by), tuple(new_by))
-
-    def idle(self, now: datetime) -> frozenset[int]:
-        """Rounds that never found anything, though they had time and records enough to.
-
-        The last round is never idle: it keeps watch over all of them.
-        """
-        if self.since is None or now - self.since < _ENOUGH_TIME:
-            return frozenset()
-        pairs = list(zip(self.received, self.new, strict=True))[:-1]
-        return frozenset(
-            number
-            for number, (received, new) in enumerate(pairs, 1)
-            if received >= _ENOUGH_RECORDS and not new
-        )
 
     def ages(self, usual: Sequence[timedelta], now: datetime) -> tuple[timedelta, ...]:
         """The ages to read at: the usual ones, and twice the last where that still finds some."""

@@ -40,8 +40,6 @@ class Cadence:
         timedelta(days=7),
     )
     reread_length: timedelta = timedelta(hours=24)
-    idle_rounds: frozenset[int] = frozenset()
-    """rounds of re-reading (from 1) that are left out: nothing ever arrived so late"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +134,6 @@ def _rereads(
     late enough.
     """
     for index, age in enumerate(cadence.reread_after):
-        if index + 1 in cadence.idle_rounds:
-            continue
         reached = frontier.reread_until[index] if index < len(frontier.reread_until) else None
         start = reached or max(frontier.first_at, _floor_minute(frontier.begun_at - age))
         end = min(_floor_minute(now - age), frontier.fresh_until)

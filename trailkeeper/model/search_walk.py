@@ -31,6 +31,8 @@ from typing import TypeVar
 
 from trailkeeper.errors import (
     AnswerTooLarge,
+    Bug,
+    ConfigurationError,
     Lost,
     NeedsPerson,
     Throttled,
@@ -40,6 +42,7 @@ from trailkeeper.errors import (
 from trailkeeper.model.density import Density
 from trailkeeper.model.search import (
     SECOND,
+    UNTIMED,
     Order,
     SearchAnswer,
     SearchLimits,
@@ -117,6 +120,10 @@ class SearchPort:
     def pause(self, seconds: float) -> None:
         raise NotImplementedError
 
+    def full(self) -> bool:
+        """Whether the landing file holds as much as one attempt may bring."""
+        return False
+
 
 @dataclass
 class SearchWalk:
@@ -163,8 +170,8 @@ class SearchWalk:
     def run(self) -> list[Finding]:
         """Walk until every part has a finding, a bound is reached, or an error stops it.
 
-        A part without a finding was not concluded and has to be planned again. `LeaseLost` from
-        `still_ours` passes through; every other error of ours ends up in `interrupted`.
+        A part without a finding was not concluded and has to be planned again. `LeaseLost` and
+        `Unavailable` pass through; every other error of ours ends up in `interrupted`.
         """
         while self._todo and not self._enough():
             part = self._todo.pop()
@@ -182,11 +189,12 @@ class SearchWalk:
             self._too_large(part, error)
         except Lost as error:
             self._lost(part, error)
-        except (NeedsPerson, Throttled) as error:
-            return error
         except Transient as error:
-            if not self._again(part) and not self._narrower(part):
+            ends = isinstance(error, Throttled)
+            if ends or (not self._again(part) and not self._narrower(part)):
                 return error
+        except (NeedsPerson, ConfigurationError, Bug) as error:
+            return error
         return None
 
     # --- asking ---
@@ -222,9 +230,10 @@ class SearchWalk:
 
     def _enough(self) -> bool:
         """Bounds reached: the rest is planned as segments of its own."""
-        if self.rows >= self.limits.rows_per_attempt:
+        if self.rows >= self.limits.rows_per_attempt or self.port.full():
             return True
-        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + self.rows // self._cap)
+        new = len(self._received)  # a service that repeats itself buys no more calls
+        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + new // self._cap)
         if self.calls - self._extra_calls < spent:
             return False
         for part in self._todo:
@@ -246,7 +255,7 @@ class SearchWalk:
         elif missing := self._missing(part.window, answer):
             self._held.append(answer)
             self._distrust(part, f"{missing} rows that were there a moment ago are missing")
-        elif answer.rows:
+        elif _inside(answer, part.window):
             self._short(part, answer)
         else:
             self._empty(part, answer)
@@ -573,3 +582,9 @@ def _horizon(error: Lost) -> datetime | None:
         return parse_instant(error.horizon).replace(microsecond=0) + _LEEWAY
     except ValueError:
         return None
+
+
+def _inside(answer: SearchAnswer, window: Window) -> bool:
+    """Whether any row belongs to `window` itself: questions begin a second before it."""
+    low, high = micros(window.start), micros(window.end)
+    return any(low <= t < high or t == UNTIMED for t in answer.times)

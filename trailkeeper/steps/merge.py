@@ -11,6 +11,7 @@ import structlog
 from trailkeeper.errors import LeaseLost
 from trailkeeper.model.lateness import Lateness, lateness_key
 from trailkeeper.model.segment import Merge, MergeCounts, Purpose
+from trailkeeper.model.window import Axis
 from trailkeeper.ports import Clock, Lake, Landing, Ledger
 from trailkeeper.steps.heartbeat import Heartbeat
 
@@ -75,7 +76,9 @@ class MergeStep:
     def _learn_lateness(self, merge: Merge, counts: dict[int, MergeCounts]) -> None:
         """Note what re-reads still found. A hint: a crash before it loses one merge's worth."""
         rereads = [
-            s for s in self.ledger.segments(list(counts)) if s.purpose is Purpose.REREAD and s.round
+            segment
+            for segment in self.ledger.segments(list(counts))
+            if segment.purpose is Purpose.REREAD and segment.window.axis is Axis.OCCURRED
         ]
         if not rereads:
             return

@@ -71,7 +71,7 @@ def _rereading(cadence: Cadence, ledger: Ledger, tenant: str, now: datetime) -> 
     noted = ledger.noted(lateness_key(tenant))
     lateness = Lateness.from_text(noted[0]) if noted else Lateness()
     ages = lateness.ages(cadence.reread_after, now)
-    return replace(cadence, reread_after=ages, idle_rounds=lateness.idle(now))
+    return replace(cadence, reread_after=ages)
 
 
 def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:

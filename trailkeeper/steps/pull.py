@@ -31,7 +31,7 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, subtract, union
-from trailkeeper.ports import AuditSource, Clock, Landing, Ledger, Parking, Pulled
+from trailkeeper.ports import PAUSED, AuditSource, Clock, Landing, Ledger, Parking, Pulled
 from trailkeeper.steps.heartbeat import Heartbeat
 
 log = structlog.get_logger()
@@ -140,10 +140,13 @@ class PullStep:
     def _mark(self, leased: Leased, landed: Landed, pulled: Pulled) -> None:
         now = self.clock.now()
         troubled = pulled.foreign or pulled.throttled or pulled.interrupted is not None
-        self._pace(leased, troubled=bool(troubled))
-        self._interrupted(leased, pulled.interrupted)
         planned = [*follow_ups(leased, pulled, now), *self._repairs(leased, pulled, now)]
         self.ledger.land(leased.lease, landed, pulled.findings, planned, now, pulled.marks)
+        # Only whoever still owned the segment may speak for the stream.
+        self._pace(leased, troubled=bool(troubled))
+        self._interrupted(leased, pulled.interrupted)
+        if pulled.interrupted is None:
+            self._mended(leased.segment.stream)
 
     def _repairs(self, leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
         """What the feed lost between list and get may still be had from another source."""
@@ -151,6 +154,19 @@ class PullStep:
         if not lost:
             return []
         return repairs(lost, self.ledger.streams(leased.segment.stream.tenant), now)
+
+    def _mended(self, stream: Stream) -> None:
+        """A parked source that answers again is parked no longer; a pause is the operator's."""
+        now = self.clock.now()
+        if any(
+            parking.source is stream.source
+            and parking.code != PAUSED
+            and parking.retry_at is not None
+            and parking.retry_at <= now  # this was its daily try, not an answer from before
+            for parking in self.ledger.parkings(stream.tenant)
+        ):
+            self.ledger.unpark(stream.tenant, stream.source)
+            log.info("tenant_unparked", tenant=stream.tenant, source=stream.source.value)
 
     def _interrupted(self, leased: Leased, error: TrailkeeperError | None) -> None:
         """What an error means for the tenant, when part of the window was proven before it."""
@@ -162,21 +178,20 @@ class PullStep:
     def _failed(self, leased: Leased, error: TrailkeeperError) -> Outcome:
         """Nothing was landed: back to planned, parked or lost."""
         now = self.clock.now()
-        self._pace(leased, troubled=isinstance(error, Transient))
         if isinstance(error, Lost):
             finding = Finding(leased.segment.window, Verdict.LOST, now, error.summary)
             self.ledger.lose(leased.lease, [finding], now)
             log.warning("segment_lost", reason=error.summary)
             return Outcome.LOST
-        if isinstance(error, NeedsPerson):
-            self._park(leased, error)
-            self.ledger.release(leased.lease, now, str(error), counts_as_attempt=False)
+        needs_person = isinstance(error, NeedsPerson)
+        due_at = now if needs_person else now + _pause(leased, error)
+        counts = not (needs_person or isinstance(error, Throttled))
+        self.ledger.release(leased.lease, due_at, str(error), counts_as_attempt=counts)
+        # Only whoever still owned the segment may speak for the stream.
+        self._pace(leased, troubled=isinstance(error, Transient))
+        self._interrupted(leased, error)
+        if needs_person:
             return Outcome.PARKED
-        throttled = isinstance(error, Throttled)
-        if isinstance(error, Throttled):
-            self._throttled(leased, error)
-        due_at = now + _pause(leased, error)
-        self.ledger.release(leased.lease, due_at, str(error), counts_as_attempt=not throttled)
         if not isinstance(error, Transient):
             log.error("segment_failed", reason=error.summary, code=error.code)
             raise error
@@ -236,8 +251,8 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     if unasked == [segment.window]:  # the very same question: only a retry may be planned again
         unproven, unasked = [*unproven, *unasked], []
     later = max(soon, now + RETRY_AFTER[min(retry, len(RETRY_AFTER)) - 1])
-    if isinstance(pulled.interrupted, Throttled):
-        later = soon  # it says when; a throttling costs nothing but that
+    if pulled.interrupted:
+        later = soon  # what stopped the pull was not the window's fault
     return [
         *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in union(unproven)),
         *(
@@ -279,7 +294,9 @@ def _always(stream: Stream) -> Window:
 def _pause(leased: Leased, error: TrailkeeperError) -> timedelta:
     if isinstance(error, Throttled):
         return timedelta(seconds=error.retry_after)
-    return min(timedelta(seconds=5 * 2 ** min(leased.segment.attempts, 20)), LONGEST_BACKOFF)
+    segment = leased.segment
+    tries = segment.attempts + (segment.round if segment.purpose is Purpose.RETRY else 0)
+    return min(timedelta(seconds=5 * 2 ** min(tries, 20)), LONGEST_BACKOFF)
 
 
 def _log_landed(landed: Landed, pulled: Pulled) -> None:

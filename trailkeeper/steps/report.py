@@ -23,6 +23,8 @@ from trailkeeper.steps.cover import CoverStep
 
 log = structlog.get_logger()
 
+_GRACES = 2
+"""of `report_grace` pass before a month is reported although something is still under way"""
 _NEARLY_WHOLE = timedelta(days=1)
 """a month whose collection began at most this late after its start is reported by itself"""
 
@@ -154,8 +156,10 @@ class CloseMonths:
         coverage = self.cover.of_tenant(tenant, now, asked)
         if proves(coverage) and not any(c.provisional for c in decisive(coverage)):
             return True
-        waited = now >= max(window.end, begun_at) + collection.report_grace
-        return waited and not self._in_flight(tenant, asked)
+        waited = now - max(window.end, begun_at)
+        if waited >= _GRACES * collection.report_grace:
+            return True  # whatever still hangs: a report with its gaps named, and not none
+        return waited >= collection.report_grace and not self._in_flight(tenant, asked)
 
     def _in_flight(self, tenant: TenantSettings, asked: tuple[datetime, datetime]) -> bool:
         """Whether something that has not failed yet is still to come in for the month."""
