@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -136,3 +138,47 @@ def test_microsoft_out_of_reach(line: Line, box: Sandbox) -> None:
     said = line.run("tenants", "check")
     assert said.code == 1
     assert "? login: could not be asked" in said.out
+
+
+def test_a_lake_that_is_gone(seeded: Line) -> None:
+    """A lake that was moved away is no empty one: no command takes its records for collected."""
+    assert seeded.collect().code == 0
+    lake = seeded.config.data / "lake"
+    lake.rename(lake.with_name("moved-away"))
+    says(seeded.run("export", "--tenant", seeded.tenant), 1, "not in the lake", "restore")
+    says(seeded.run("coverage", "--tenant", seeded.tenant), 1, "not in the lake")
+    says(seeded.collect(), 1, "not in the lake")
+    lake.with_name("moved-away").rename(lake)
+    assert seeded.run("export", "--tenant", seeded.tenant).code == 0
+
+
+def test_an_export_into_a_device(seeded: Line, tmp_path: Path) -> None:
+    """-o replaces files; a device or a pipe in its place is left alone, and said."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    said = seeded.run("export", "--tenant", seeded.tenant, "-o", str(pipe))
+    says(said, 2, "is a device or a pipe", "standard output")
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("collection", "settle", '"99999999999999d"'),
+        ("collection", "safety_lag", '"400d"'),
+        ("collection", "interval", '"10d"'),
+        ("collection", "reread_after", '["400d"]'),
+        ("service", "lake", '"ftp://x/y"'),
+    ],
+)
+def test_a_setting_that_cannot_be_meant(line: Line, section: str, key: str, value: str) -> None:
+    """Durations out of bounds and unknown kinds of lake are refused at start, with the key."""
+    main = line.config.folder / "trailkeeper.toml"
+    line.replace(f"[{section}]\n", f"[{section}]\n{key} = {value}\n", main)
+    says(line.run("tenants", "list"), 2, "trailkeeper.toml", key.split("_")[0])
+
+
+def test_a_tenant_without_sources(line: Line) -> None:
+    """A tenant that nothing would ever be asked for is a mistake, not a quiet one."""
+    line.replace('sources = ["exchange"]', "sources = []")
+    says(line.run("tenants", "list"), 2, "sources", "at least one")
