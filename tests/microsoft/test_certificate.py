@@ -51,7 +51,7 @@ def test_a_pfx_gives_its_certificate(pair: Pair) -> None:
 def test_the_assertion_is_a_signed_ps256_jwt(bits: int) -> None:
     """Any RSA key of 2048 to 4096 bits signs an assertion that a JWT library of others accepts."""
     pair = make_pair(bits=bits)
-    text = opened(pair.pfx()).assertion("client", "https://login.example/token", NOW)
+    text = opened(pair.pfx()).assertion("client", "https://login.example/token", datetime.now(UTC))
     header = jwt.get_unverified_header(text)
     said = jwt.decode(
         text, pair.certificate.public_key(), ["PS256"], audience="https://login.example/token"
