@@ -62,6 +62,7 @@ class Fetching:
         self._still_ours = still_ours
         self._reader = RecordReader(first_seen)
         self._failed_in_a_row: list[tuple[Blob, TrailkeeperError]] = []
+        self._taken_for_outage: list[tuple[Blob, TrailkeeperError]] = []
         self._reread: set[str] = set()
         self.marks: list[BlobMark] = []
         self.troubles: list[Trouble] = []
@@ -112,7 +113,8 @@ class Fetching:
             answer = future.result()
             records = read_blob(answer.body, self._reader, answer.request_id)
         except _STOPS as error:
-            self.interrupted = self.interrupted or error
+            self._taken_for_outage.clear()
+            self.interrupted = error
             self._left.append(blob.created_at)
         except Lost as error:
             self._lost(blob, error)
@@ -128,6 +130,7 @@ class Fetching:
             self._done(blob, records)
 
     def _done(self, blob: Blob, records: RecordColumns) -> None:
+        self._no_outage()
         self._settle_failures()
         self._sink.add(records)
         self.fetched += 1
@@ -144,9 +147,24 @@ class Fetching:
         """Nothing came. Several in a row are no fault of theirs, and cost them nothing."""
         self._failed_in_a_row.append((blob, error))
         if len(self._failed_in_a_row) >= _IN_A_ROW and isinstance(error, Transient):
+            if self.interrupted is None:
+                self._taken_for_outage = list(self._failed_in_a_row)
             self.interrupted = self.interrupted or error
             self._left += [failed.created_at for failed, _ in self._failed_in_a_row]
             self._failed_in_a_row.clear()
+
+    def _no_outage(self) -> None:
+        """A blob that was under way came whole: those in a row before it failed by themselves.
+
+        Otherwise a handful of bad neighbours would stop every look at the same place.
+        """
+        failed, self._taken_for_outage = self._taken_for_outage, []
+        if not failed:
+            return
+        self.interrupted = None
+        for blob, error in failed:
+            self._left.remove(blob.created_at)
+            self._bad(blob, error, RecordColumns())
 
     def _settle_failures(self) -> None:
         """Something else came since: what failed before counts against the blobs themselves."""
