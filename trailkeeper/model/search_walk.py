@@ -42,7 +42,6 @@ from trailkeeper.errors import (
 from trailkeeper.model.density import Density
 from trailkeeper.model.search import (
     SECOND,
-    UNTIMED,
     Order,
     SearchAnswer,
     SearchLimits,
@@ -156,8 +155,6 @@ class SearchWalk:
         self._todo = [Part(self.window)]
         self._refuted = 0
         self._audited = False
-        self._received: set[int] = set()
-        """hashes of the keys: only new rows allow more calls"""
         self._extra_calls = 0
         """calls of full seconds, which have bounds of their own"""
         self._held: deque[SearchAnswer] = deque(maxlen=_HELD)
@@ -202,7 +199,6 @@ class SearchWalk:
     def _ask(self, window: Window) -> SearchAnswer:
         self.calls += 1
         answer = self._patiently(lambda: self.port.ask(window))
-        self._received.update(map(hash, answer.keys))
         self.rows += answer.rows
         self.foreign += answer.foreign()
         self.doubts.notice(answer)
@@ -232,8 +228,7 @@ class SearchWalk:
         """Bounds reached: the rest is planned as segments of its own."""
         if self.rows >= self.limits.rows_per_attempt or self.port.full():
             return True
-        new = len(self._received)  # a service that repeats itself buys no more calls
-        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + new // self._cap)
+        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + self.rows // self._cap)
         if self.calls - self._extra_calls < spent:
             return False
         for part in self._todo:
@@ -255,7 +250,7 @@ class SearchWalk:
         elif missing := self._missing(part.window, answer):
             self._held.append(answer)
             self._distrust(part, f"{missing} rows that were there a moment ago are missing")
-        elif _inside(answer, part.window):
+        elif answer.rows:
             self._short(part, answer)
         else:
             self._empty(part, answer)
@@ -582,9 +577,3 @@ def _horizon(error: Lost) -> datetime | None:
         return parse_instant(error.horizon).replace(microsecond=0) + _LEEWAY
     except ValueError:
         return None
-
-
-def _inside(answer: SearchAnswer, window: Window) -> bool:
-    """Whether any row belongs to `window` itself: questions begin a second before it."""
-    low, high = micros(window.start), micros(window.end)
-    return any(low <= t < high or t == UNTIMED for t in answer.times)
