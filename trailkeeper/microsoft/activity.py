@@ -7,7 +7,7 @@ landed. docs/decisions/feed.md argues the choices.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -26,6 +26,7 @@ from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 from trailkeeper.ports import Budget, Clock, Pulled, RecordSink, Rung, Worklist
 from trailkeeper.settings import Settings
+from trailkeeper.threads import Crew
 
 THREADS = 32
 """connections kept alive by one process, for all tenants together"""
@@ -59,7 +60,7 @@ class ActivitySource:
 
     @cached_property
     def _pool(self) -> Executor:
-        return ThreadPoolExecutor(self._threads, "feed")
+        return Crew(self._threads, "feed")
 
     def client(self, tenant: str) -> ActivityClient:
         """A fresh conversation. Raises `ConfigurationError` for an unknown tenant."""

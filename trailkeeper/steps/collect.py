@@ -7,7 +7,7 @@ ledger: two of these at once, or one that was killed and is started again, share
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event, current_thread
@@ -22,6 +22,7 @@ from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports import PAUSED, Clock, Ledger, Parking
 from trailkeeper.steps.plan import known_density
 from trailkeeper.steps.pull import Outcome
+from trailkeeper.threads import Crew
 
 PATIENCE = timedelta(minutes=2)
 """what is due again within this is waited for; what is due later is left to the service"""
@@ -104,8 +105,8 @@ class CollectStep:
         `Collected.failures` and the others go on.
         """
         with (
-            ThreadPoolExecutor(self.threads, "collect") as pullers,
-            ThreadPoolExecutor(1, "merge") as merger,
+            Crew(self.threads, "collect") as pullers,
+            Crew(1, "merge") as merger,
         ):
             return _Run(self, tenant, wanted, on_progress, pullers, merger).until_done()
 
@@ -158,8 +159,8 @@ class _Run:
         tenant: str,
         wanted: Sequence[Wanted],
         on_progress: Callable[[CollectProgress], None],
-        pullers: ThreadPoolExecutor | None = None,
-        merger: ThreadPoolExecutor | None = None,
+        pullers: Executor | None = None,
+        merger: Executor | None = None,
     ) -> None:
         self._step = step
         self._ledger = step.ledger

@@ -15,6 +15,7 @@ from typing import Self
 
 import structlog
 
+from trailkeeper import threads
 from trailkeeper.errors import LeaseLost, TrailkeeperError
 from trailkeeper.ports import Clock
 
@@ -22,7 +23,10 @@ log = structlog.get_logger()
 
 
 class Heartbeat:
-    """`with Heartbeat(renew, clock, length) as heart:`; call `heart.check()` where work can end."""
+    """`with Heartbeat(renew, clock, length) as heart:`; call `heart.check()` where work can end.
+
+    Entering raises `Unavailable` when no thread can be started.
+    """
 
     def __init__(
         self, renew: Callable[[datetime], object], clock: Clock, length: timedelta
@@ -50,7 +54,7 @@ class Heartbeat:
                 log.warning("lease_renewal_failed", reason=error.summary)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        threads.start(self._thread)
         return self
 
     def __exit__(
