@@ -1,0 +1,49 @@
+"""What is wrong with a configuration, said with file, key and remedy."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from trailkeeper.errors import ConfigurationError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def validated(model: type[_Model], values: object, path: Path, prefix: str = "") -> _Model:
+    """Build `model`, turning the first complaint into a sentence with file, key and remedy."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
+    raise ConfigurationError(*_complaint(path, key, first["type"], first["msg"], model)) from None
+
+
+def _complaint(
+    path: Path, key: str, kind: str, text: str, model: type[BaseModel]
+) -> tuple[str, str]:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(key.rpartition(".")[2], _known_keys(model), n=1)
+        hint = f"Did you mean {near[0]!r}? Otherwise remove it." if near else "Remove it."
+        return f"{path}: unknown key {key!r}", hint
+    if kind == "missing":
+        return f"{path}: the key {key!r} is missing", "Add it; see the configuration reference."
+    reason = text.removeprefix("Value error, ")
+    place = f"{key!r}: " if key else ""
+    return f"{path}: {place}{reason}", "Mend that value."
+
+
+def _known_keys(model: type[BaseModel]) -> set[str]:
+    """Every key of `model` and of the sections inside it."""
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        keys.add(name)
+        inner = field.annotation
+        for part in (inner, *get_args(inner)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys |= _known_keys(part)
+    return keys

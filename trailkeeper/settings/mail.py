@@ -1,0 +1,50 @@
+"""[mail]: who sends, and through what."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trailkeeper.settings.fields import Duration, SecretReference, Section
+
+
+class SmtpSettings(Section):
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    security: Literal["none", "starttls", "tls"] = "starttls"
+    username: SecretReference | None = None
+    password: SecretReference | None = None
+    ca_bundle: Path | None = None
+    timeout: Duration = timedelta(seconds=60)
+
+    @model_validator(mode="after")
+    def _secrets_travel_encrypted(self) -> Self:
+        if (
+            self.password
+            and self.security == "none"
+            and self.host not in ("127.0.0.1", "::1", "localhost")
+        ):
+            raise ValueError('a password needs security = "starttls" or "tls"')
+        if bool(self.username) != bool(self.password):
+            raise ValueError("username and password go together")
+        return self
+
+
+class GraphMailSettings(Section):
+    tenant: str
+    mailbox: str
+
+
+class MailSettings(Section):
+    sender: str
+    smtp: SmtpSettings | None = None
+    graph: GraphMailSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.smtp is None) == (self.graph is None):
+            raise ValueError("choose exactly one of smtp = {…} and graph = {…}")
+        return self

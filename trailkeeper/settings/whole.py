@@ -1,0 +1,112 @@
+"""The whole configuration, and what is derived from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field
+
+from trailkeeper.errors import ConfigurationError, Unavailable
+from trailkeeper.settings.clouds import CloudSettings
+from trailkeeper.settings.collection import CollectionSettings
+from trailkeeper.settings.environment import MAIN_FILE, REDIS_VARIABLE, variable
+from trailkeeper.settings.fields import Section, why
+from trailkeeper.settings.mail import MailSettings
+from trailkeeper.settings.service import ServiceSettings
+from trailkeeper.settings.tenant import TenantSettings
+
+
+class Settings(Section):
+    """The whole configuration. Every relative path is resolved against `folder`, never against the
+    current directory: the same command finds the same ledger from wherever it is run."""
+
+    folder: Path
+    service: ServiceSettings = ServiceSettings()
+    collection: CollectionSettings = CollectionSettings()
+    mail: MailSettings | None = None
+    clouds: dict[str, CloudSettings] = Field(default_factory=dict)
+    tenants: dict[str, TenantSettings] = Field(default_factory=dict)
+
+    def tenant(self, name: str) -> TenantSettings:
+        """Raises `ConfigurationError` for a name without a file."""
+        if name not in self.tenants:
+            known = ", ".join(sorted(self.tenants)) or "none"
+            raise ConfigurationError(
+                f"there is no tenant {name!r}",
+                f"Write {self.folder}/tenants/{name}.toml, or name one of: {known}.",
+            )
+        return self.tenants[name]
+
+    def cloud(self, tenant: TenantSettings) -> CloudSettings:
+        return self.clouds[tenant.cloud]
+
+    @property
+    def redis_url(self) -> str | None:
+        """Where Redis is, password included; None when none is configured."""
+        url = variable(REDIS_VARIABLE) or self.service.redis
+        reference = self.service.redis_password
+        return _with_password(url, self.secret(reference)) if url and reference else url
+
+    def broker_url(self) -> str:
+        """Where workers and beat meet. Raises `ConfigurationError` when no Redis is configured."""
+        if self.redis_url is None:
+            raise ConfigurationError(
+                f"{self.folder / MAIN_FILE}: service.redis is missing",
+                "Workers and beat meet in Redis: name one, or run `trailkeeper up`, which has it.",
+            )
+        return self.redis_url
+
+    def make_data_folder(self) -> Path:
+        """`service.data`, made if absent. Raises `Unavailable` when it cannot be."""
+        folder = self.service.data
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"the data folder {folder} cannot be made: {why(error)}",
+                "Make it writable for this user, or set service.data to a folder that is.",
+            ) from None
+        return folder
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL, password included."""
+        reference = self.service.ledger_password
+        url = self.service.ledger
+        return _with_password(url, self.secret(reference)) if reference else url
+
+    def secret(self, reference: str) -> str:
+        """Resolve `env:NAME` or `file:PATH` (one trailing newline is dropped).
+
+        Raises `ConfigurationError` when it is absent or empty; the message never holds the value.
+        """
+        kind, _, rest = reference.partition(":")
+        if kind == "env":
+            value = variable(rest)
+            if not value:
+                raise ConfigurationError(
+                    f"the environment variable {rest} is not set", "Set it, or use file:PATH."
+                )
+            return value
+        path = self.folder / rest
+        try:
+            value = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"the secret file {path} cannot be read: {why(error)}",
+                "Create it, readable by this user only.",
+            ) from None
+        if not value:
+            raise ConfigurationError(
+                f"the secret file {path} is empty", "Write the secret into it."
+            )
+        return value
+
+
+def _with_password(url: str, password: str) -> str:
+    """`url` with the password put into its authority, quoted; an existing one is replaced."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    user = parts.username or ""
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
