@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from sandbox import Sandbox
 from tests.configured import Configured
-from trailkeeper.bootstrap import World
-from trailkeeper.errors import Bug
+from trailkeeper.bootstrap import SystemClock, World
+from trailkeeper.errors import Bug, ConfigurationError
 from trailkeeper.microsoft.entra_faults import AADSTS
 from trailkeeper.microsoft.fault_table import Kind
 from trailkeeper.model.segment import NewSegment, Purpose
@@ -61,3 +62,43 @@ def test_a_refused_login_ends_as_the_table_says(world: World, code: int) -> None
     assert len(world.ledger.parkings()) == parked + (kind is Kind.PERSON)
     [segment] = world.ledger.segments([segment_id])  # nothing is lost: it is asked again
     assert segment.state == "planned"
+
+
+def test_a_certificate_file_that_stays_away_parks_its_tenant(tmp_path: Path) -> None:
+    """A file that is being replaced is missed for a few attempts, each an error in the log; then
+    the tenant is parked with the remedy, and goes on by itself within the hour it is there again.
+    """
+    with Sandbox(tmp_path / "box", tenants=["contoso"]) as box:
+        folder = Configured(tmp_path / "conf", box, ["contoso"], recipients=()).write()
+        [pfx] = folder.glob("*.pfx")
+        pfx.rename(tmp_path / "elsewhere.pfx")
+        clock = Shifted()
+        world = World(load(folder), clock)
+        stream = Stream("contoso", Source.EXCHANGE)
+        new = NewSegment(stream, HOUR, Purpose.COLLECT, 0, clock.now())
+        world.ledger.plan(stream, lambda _: [new], clock.now())
+        [segment_id] = world.ledger.planned_ids([new])
+        for _ in range(3):
+            with pytest.raises(ConfigurationError, match=r"contoso\.pfx cannot be read"):
+                world.pull(segment_id, "worker")
+            assert world.ledger.parkings() == []
+            clock.shift += timedelta(minutes=1)
+        assert world.pull(segment_id, "worker") is Outcome.PARKED
+        [parking] = world.ledger.parkings("contoso")
+        assert "Check the path" in parking.remedy
+        assert world.pull(segment_id, "worker") is Outcome.NOT_OURS
+        (tmp_path / "elsewhere.pfx").rename(pfx)
+        clock.shift += timedelta(hours=1)
+        assert world.pull(segment_id, "worker") is Outcome.LANDED
+        assert world.ledger.parkings() == []
+        world.close()
+
+
+class Shifted(SystemClock):
+    """The machine's clock, over an hour late and moved on by hand: right when the login is tried,
+    since Entra looks at the assertion's time."""
+
+    shift = timedelta(minutes=-64)
+
+    def now(self) -> datetime:
+        return super().now() + self.shift

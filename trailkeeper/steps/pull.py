@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from trailkeeper.errors import (
+    ConfigurationError,
     LeaseLost,
     Lost,
     NeedsPerson,
@@ -49,6 +50,10 @@ RETRY_AFTER = (
 LONGEST_BACKOFF = timedelta(hours=1)
 PARKED_RETRY = timedelta(hours=24)
 """a parked tenant is tried again daily: the person may have acted without telling us"""
+MISCONFIGURED_RETRY = timedelta(hours=1)
+"""the same where a file of ours is at fault: looking again asks nobody"""
+_MISSED_FOR_A_MOMENT = 3
+"""failed attempts for which a certificate's file may only be on its way: it is replaced by hand"""
 
 
 class Outcome(StrEnum):
@@ -172,7 +177,7 @@ class PullStep:
         """What an error means for the tenant, when part of the window was proven before it."""
         if isinstance(error, Throttled):
             self._throttled(leased, error)
-        elif isinstance(error, NeedsPerson):
+        elif error and _needs_person(leased, error):
             self._park(leased, error)
 
     def _failed(self, leased: Leased, error: TrailkeeperError) -> Outcome:
@@ -183,7 +188,7 @@ class PullStep:
             self.ledger.lose(leased.lease, [finding], now)
             log.warning("segment_lost", reason=error.summary)
             return Outcome.LOST
-        needs_person = isinstance(error, NeedsPerson)
+        needs_person = _needs_person(leased, error)
         due_at = now if needs_person else now + _pause(leased, error)
         counts = not (needs_person or isinstance(error, Throttled))
         self.ledger.release(leased.lease, due_at, str(error), counts_as_attempt=counts)
@@ -222,8 +227,9 @@ class PullStep:
         self.ledger.postpone(leased.segment.stream, until)
         log.warning("tenant_throttled", seconds=error.retry_after, code=error.code)
 
-    def _park(self, leased: Leased, error: NeedsPerson) -> None:
+    def _park(self, leased: Leased, error: TrailkeeperError) -> None:
         now = self.clock.now()
+        rests = PARKED_RETRY if isinstance(error, NeedsPerson) else MISCONFIGURED_RETRY
         stream = leased.segment.stream
         self.ledger.park(
             Parking(
@@ -233,10 +239,16 @@ class PullStep:
                 code=error.code,
                 summary=error.summary,
                 remedy=error.remedy,
-                retry_at=now + PARKED_RETRY,
+                retry_at=now + rests,
             )
         )
         log.error("tenant_parked", reason=error.summary, remedy=error.remedy, code=error.code)
+
+
+def _needs_person(leased: Leased, error: TrailkeeperError) -> bool:
+    """What no retry of ours mends: the provider says so, or our own files stay wrong."""
+    stays_wrong = leased.segment.attempts >= _MISSED_FOR_A_MOMENT
+    return isinstance(error, NeedsPerson) or (stays_wrong and isinstance(error, ConfigurationError))
 
 
 def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
