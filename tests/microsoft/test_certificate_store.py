@@ -85,6 +85,16 @@ def test_a_certificate_without_its_key_is_refused(store: Path, pair: Pair) -> No
         find(store, pair.sha1, None, NOW)
 
 
+@pytest.mark.parametrize("name", ["mine.pfx", "other name.pfx", "a first.pfx"])
+def test_the_public_part_beside_a_pfx_hides_nothing(store: Path, pair: Pair, name: str) -> None:
+    """A .cer in the store, as `certificate create` writes it, does not hide the .pfx."""
+    (store / "mine.cer").write_bytes(pair.certificate.public_bytes(serialization.Encoding.DER))
+    (store / name).write_bytes(pair.pfx("secret"))
+    assert find(store, pair.sha1, "secret", NOW).source == str(store / name)
+    with pytest.raises(NeedsPerson, match=r"no private key.* did not open with the configured"):
+        find(store, pair.sha1, "wrong", NOW)
+
+
 def test_a_foreign_key_beside_the_certificate_is_refused(store: Path, pair: Pair) -> None:
     """A key beside the certificate that does not match it is refused."""
     (store / "mine.pem").write_bytes(pair.pem)

@@ -57,12 +57,15 @@ def stamp_of(path: Path) -> Stamp:
 def find(folder: Path, thumbprint: str, password: str | None, now: datetime) -> Certificate:
     """The certificate with this thumbprint, and its key.
 
-    The key may lie in the same file, or beside it in a PEM file of the same stem. Raises
-    `ConfigurationError` when the folder is unreadable, `NeedsPerson` when nothing matches, the key
-    is missing, or the pair cannot be used (see `from_pair`).
+    The key may lie in the same file, or beside it in a PEM file of the same stem. Several files may
+    hold the certificate, its public part among them (`certificate create` writes a .cer beside the
+    .pfx): the first that can be used is taken. Raises `ConfigurationError` when the folder is
+    unreadable, `NeedsPerson` when nothing matches, the key is missing, or the pair cannot be used
+    (see `from_pair`).
     """
     wanted = normal_thumbprint(thumbprint)
     unopened = 0
+    refusal: NeedsPerson | None = None
     for path in _files(folder):
         try:
             prints = _INDEX.thumbprints(path, password)
@@ -70,8 +73,13 @@ def find(folder: Path, thumbprint: str, password: str | None, now: datetime) -> 
             unopened += 1
             continue
         if wanted in prints:
-            return _load(path, wanted, password, now)
-    raise _absent(folder, wanted, unopened)
+            try:
+                return _load(path, wanted, password, now)
+            except NeedsPerson as error:
+                refusal = refusal or error
+    if refusal is None:
+        raise _absent(folder, wanted, unopened)
+    raise refused(f"{refusal.summary}{_shut(unopened)}", refusal.remedy)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -170,10 +178,13 @@ def _key_files(path: Path, content: bytes) -> Iterator[tuple[Path, bytes]]:
 
 
 def _absent(folder: Path, wanted: str, unopened: int) -> NeedsPerson:
-    shut = (
-        f"; {unopened} of its files did not open with the configured password" if unopened else ""
-    )
     return refused(
-        f"no certificate with the thumbprint {wanted} lies in {folder}{shut}",
+        f"no certificate with the thumbprint {wanted} lies in {folder}{_shut(unopened)}",
         "Put its .pfx or .pem there, or correct `thumbprint` or `password` in the tenant's file.",
     )
+
+
+def _shut(unopened: int) -> str:
+    if not unopened:
+        return ""
+    return f"; {unopened} of the store's files did not open with the configured password"
