@@ -20,6 +20,8 @@ class Tick:
 
 TICKS = (
     Tick(Task.TICK_COLLECT, timedelta(minutes=1)),
+    Tick(Task.TICK_FEEDS, timedelta(seconds=5)),
     Tick(Task.TICK_MONTHS, timedelta(hours=1)),
+    Tick(Task.TICK_CERTIFICATES, timedelta(minutes=5)),
     Tick(Task.TICK_REAP, timedelta(hours=6)),
 )

@@ -17,7 +17,7 @@ class Queue(StrEnum):
     MERGE = "merge"
     """one tenant's landed segments into its lake table"""
     REPORT = "report"
-    """one tenant's month"""
+    """one tenant's month, or what else may take its time"""
     MAIL = "mail"
     """one delivery from the outbox"""
 
@@ -25,8 +25,12 @@ class Queue(StrEnum):
 class Task(StrEnum):
     TICK_COLLECT = "trailkeeper.tick_collect"
     """plan fresh windows, announce everything the ledger says is due"""
+    TICK_FEEDS = "trailkeeper.tick_feeds"
+    """plan the feeds whose turn it is, and announce them"""
     TICK_MONTHS = "trailkeeper.tick_months"
     """announce months that ended, settled and are not reported yet"""
+    TICK_CERTIFICATES = "trailkeeper.tick_certificates"
+    """look at some of the certificates, and say which of them end"""
     TICK_REAP = "trailkeeper.tick_reap"
     """remove what nobody needs any more, compact the lake"""
     PULL_SEGMENT = "trailkeeper.pull_segment"
@@ -42,7 +46,9 @@ and a queue that nobody drains does not grow without end."""
 
 QUEUE_OF: dict[Task, Queue] = {
     Task.TICK_COLLECT: Queue.PLAN,
+    Task.TICK_FEEDS: Queue.PLAN,
     Task.TICK_MONTHS: Queue.PLAN,
+    Task.TICK_CERTIFICATES: Queue.REPORT,
     Task.TICK_REAP: Queue.PLAN,
     Task.PULL_SEGMENT: Queue.PULL,
     Task.MERGE_TENANT: Queue.MERGE,

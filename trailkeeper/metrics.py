@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from trailkeeper.ports import Clock, Ledger
 from trailkeeper.settings import Settings
-from trailkeeper.steps.warn import noted_certificate
+from trailkeeper.steps.warn import noted_certificates
 
 log = structlog.get_logger()
 
@@ -58,9 +58,10 @@ class Metrics:
             ("tenant", "slot"),
             registry=registry,
         )
+        noted = noted_certificates(self.ledger)
         for tenant in self.settings.tenants.values():
             for slot in _SLOTS[: 2 if tenant.next_certificate else 1]:
-                if note := noted_certificate(self.ledger, tenant.name, slot):
+                if note := noted.get((tenant.name, slot)):
                     usable.labels(tenant.name, slot).set(note.expires_at is not None)
                     if note.expires_at:
                         left = (note.expires_at - now).total_seconds()

@@ -182,6 +182,10 @@ class Notebook(Protocol):
         """The value and when it was noted."""
         ...
 
+    def all_noted(self, prefix: str) -> dict[str, tuple[str, datetime]]:
+        """As `noted`, by key, for every key that begins so."""
+        ...
+
 
 class Worklist(Protocol):
     """The blobs that the Activity feed listed: known before anything of them is fetched.
@@ -263,6 +267,18 @@ class Ledger(Notebook, Worklist, Protocol):
         again. INCREMENTAL and BACKFILL segments move `fresh_until` and `first_at`, REREAD moves its
         round's `reread_until`; others move nothing. Returns how many segments were added.
         """
+        ...
+
+    def plan_all(
+        self,
+        planners: Mapping[Stream, Callable[[Frontier | None], Iterable[NewSegment]]],
+        now: datetime,
+    ) -> list[Segment]:
+        """As `plan` for several streams in one transaction; the segments that were added."""
+        ...
+
+    def frontiers(self, source: Source) -> dict[Stream, Frontier]:
+        """The frontier of every stream of `source` that was ever planned."""
         ...
 
     def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:

@@ -15,7 +15,7 @@ from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Source
-from trailkeeper.steps.plan import announce_due, plan_tenants
+from trailkeeper.steps.plan import announce_due, plan_feeds, plan_tenants
 from trailkeeper.steps.pull import Outcome
 from worker.announcer import CeleryAnnouncer
 from worker.app import app
@@ -26,6 +26,9 @@ log = structlog.get_logger()
 
 _VACUUM_AFTER = timedelta(days=7)
 """how long files that a compaction replaced stay for readers that began before it"""
+_SHORT = (Purpose.INCREMENTAL, Purpose.REREAD)
+_LOOKED_AT = 1 / 12
+"""of the tenants' certificates at each tick, twelve times an hour"""
 _NEXT_AFTER_PULL = 4
 """segments announced when one is done, so that a backlog does not wait for the next tick"""
 
@@ -78,14 +81,26 @@ def tick_collect(world: World) -> str:
     return f"planned {planned}, announced {sent.segments}+{sent.merges}+{sent.deliveries}"
 
 
+@task(Task.TICK_FEEDS)
+def tick_feeds(world: World) -> str:
+    """Plan and announce the feeds whose turn it is."""
+    sent = plan_feeds(world.settings, world.ledger, _announcer(), world.clock.now())
+    return f"{sent} planned and announced"
+
+
 @task(Task.TICK_MONTHS)
 def tick_months(world: World) -> str:
-    """Announce every month that is due; then say which certificates end."""
+    """Announce every month that is due."""
     due = list(world.close_months.due(world.clock.now()))
     for tenant, month in due:
         _announcer().report(tenant.name, month)
-    world.warn()
     return f"{len(due)} due"
+
+
+@task(Task.TICK_CERTIFICATES)
+def tick_certificates(world: World) -> str:
+    """Look at the certificates that were not looked at for longest; say which of them end."""
+    return f"{world.warn(_LOOKED_AT)} warnings"
 
 
 @task(Task.TICK_REAP)
@@ -107,16 +122,17 @@ def pull_segment(world: World, segment_id: int) -> str:
                 _announce_months(world, segment.stream.tenant)
             else:
                 announcer.merge(segment.stream.tenant)
-    if outcome is not Outcome.NOT_OURS and not any(map(_is_poll, pulled)):
+    if outcome is not Outcome.NOT_OURS and not any(map(_is_short, pulled)):
         per_stream = world.settings.service.searches_per_tenant
         due = world.ledger.due(world.clock.now(), _NEXT_AFTER_PULL, per_stream)
         announcer.pull([segment.id for segment in due])
     return outcome.value
 
 
-def _is_poll(segment: Segment) -> bool:
-    """A minute of a feed: nothing queues up behind it, and looking for what does costs more."""
-    return segment.stream.source is Source.ACTIVITY and segment.purpose is Purpose.INCREMENTAL
+def _is_short(segment: Segment) -> bool:
+    """A minute of a feed, or an hour listed again: looking for what queues up behind it costs more
+    than the pull itself."""
+    return segment.stream.source is Source.ACTIVITY and segment.purpose in _SHORT
 
 
 def _announce_months(world: World, tenant: str) -> None:

@@ -17,7 +17,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.ports import Parking
 from trailkeeper.settings import load
-from trailkeeper.steps.warn import WarnStep, noted_certificate
+from trailkeeper.steps.warn import WarnStep, noted_certificates
 from trailkeeper.store.ledger import SqlLedger, open_ledger
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_a_new_certificate_begins_anew(folder: Path, ledger: SqlLedger) -> None:
     assert (step(), step()) == (1, 0)
     dates.note = CertificateNote("contoso", "certificate", "CD" * 20, ENDS + timedelta(days=300))
     assert step() == 0
-    assert noted_certificate(ledger, "contoso", "certificate") == dates.note
+    assert noted_certificates(ledger)["contoso", "certificate"] == dates.note
     clock.time = ENDS + timedelta(days=299.5)
     assert step() == 1
 

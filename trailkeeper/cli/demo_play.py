@@ -26,7 +26,7 @@ from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 from trailkeeper.settings import TenantSettings, load
 from trailkeeper.supervisor.children import Supervisor
-from trailkeeper.supervisor.service import running_service
+from trailkeeper.supervisor.service import KEEPING, running_service
 from trailkeeper.supervisor.stopping import StopRequest
 
 _PATIENCE_SECONDS = 240.0
@@ -125,7 +125,8 @@ def _play(stage: _Stage) -> bool:
             _check(stage, world, tenant)
         with running_service(settings, stage.supervisor, stage.stopping) as service:
             stage.say(f"redis     {service.redis}")
-            stage.say(f"workers   {settings.service.workers} pulling, 1 keeping; beat ticks")
+            pulling = settings.service.workers
+            stage.say(f"workers   {pulling} pulling, {KEEPING} keeping; beat ticks")
             done = _watch(stage, lab, world, months)
             stage.supervisor.stop(lambda: stage.stop.asked)
     finally:

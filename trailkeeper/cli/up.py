@@ -53,10 +53,12 @@ def up(config: ConfigOption = None) -> int:
 
 def _banner(settings: Settings, redis: str) -> Iterator[str]:
     """What runs, where things lie, how to stop."""
+    from trailkeeper.supervisor.service import KEEPING
+
     tenants, kept = len(settings.tenants), settings.service
     yield f"trailkeeper is up: {tenants} tenant{'' if tenants == 1 else 's'}, {settings.folder}"
     yield f"  redis    {redis}"
-    yield f"  workers  {kept.workers} pulling, 1 keeping; beat ticks every minute"
+    yield f"  workers  {kept.workers} pulling, {KEEPING} keeping; beat ticks"
     yield f"  data     {kept.data}"
     yield f"  lake     {kept.lake}"
     if not settings.mail:

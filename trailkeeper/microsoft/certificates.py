@@ -147,6 +147,8 @@ class Certificates:
         self._clock = clock
         self._source = source
         self._held: dict[tuple[str, Slot], _Held] = {}
+        self._same: dict[CertificateSettings, _Held] = {}
+        """by file: an app of many tenants has one certificate, which is opened once"""
         self._guard = threading.Lock()
 
     def slots(self, tenant: TenantSettings) -> list[Slot]:
@@ -159,10 +161,10 @@ class Certificates:
         A changed source that cannot be read (half written, say) leaves the one before in use as
         long as that is valid.
         """
-        held = self._held.get((tenant.name, slot))
+        now = self._clock.now()
+        held = self._held.get((tenant.name, slot)) or self._from_neighbour(tenant, slot)
         if held is None:
             return self.reread(tenant, slot)
-        now = self._clock.now()
         try:
             stamp = held.source.stamp()
             if stamp == held.stamp:
@@ -181,8 +183,7 @@ class Certificates:
 
     def reread(self, tenant: TenantSettings, slot: Slot) -> Certificate:
         """Read the source anew, changed or not. Raises as `load_certificate`."""
-        chosen = tenant.certificate if slot is Slot.CERTIFICATE else tenant.next_certificate
-        assert chosen is not None  # noqa: S101 - `slots` names only what is configured
+        chosen = _chosen(tenant, slot)
         return self._load(tenant, slot, self._source(chosen, self._settings, tenant))
 
     def all(self) -> Iterator[tuple[TenantSettings, Slot]]:
@@ -191,12 +192,24 @@ class Certificates:
             for slot in self.slots(tenant):
                 yield tenant, slot
 
+    def _from_neighbour(self, tenant: TenantSettings, slot: Slot) -> _Held | None:
+        """What another tenant has loaded from the very same file; a vault is asked for each."""
+        chosen = _chosen(tenant, slot)
+        if chosen.pfx is None:
+            return None
+        with self._guard:
+            held = self._same.get(chosen)
+            if held is not None:
+                self._held[tenant.name, slot] = held
+            return held
+
     def _load(self, tenant: TenantSettings, slot: Slot, source: CertificateSource) -> Certificate:
         stamp = source.stamp()  # before reading: a change in between is then seen next time
         loaded = _loaded(source, self._clock.now())
         with self._guard:
             before = self._held.get((tenant.name, slot))
-            self._held[tenant.name, slot] = _Held(source, loaded, stamp)
+            held = self._held[tenant.name, slot] = _Held(source, loaded, stamp)
+            self._same[_chosen(tenant, slot)] = held
         if before is None or before.certificate.thumbprint_sha256 != loaded.thumbprint_sha256:
             _log.info(
                 "certificate_loaded",
@@ -206,3 +219,9 @@ class Certificates:
                 expires_at=loaded.not_after.isoformat(),
             )
         return loaded
+
+
+def _chosen(tenant: TenantSettings, slot: Slot) -> CertificateSettings:
+    chosen = tenant.certificate if slot is Slot.CERTIFICATE else tenant.next_certificate
+    assert chosen is not None  # noqa: S101 - `slots` names only what is configured
+    return chosen

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
+from zlib import crc32
 
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.segment import MISSING, Finding, NewSegment, Purpose, Verdict
@@ -185,7 +186,8 @@ def _worded(count: int, reason: str) -> str:
 class FeedCadence:
     """How the feed of a tenant is followed. All durations are positive.
 
-    `interval`: how often it is asked; shorter is fresher and costs a listing per content type.
+    `interval`: how often it is asked; shorter is fresher and costs a listing per content type. Each
+    tenant has its own turn within it, so that a fleet does not ask all at once.
     `safety_lag`: the newest time not asked for yet, because blobs are listed with a delay; shorter
     is fresher and leaves more to the re-lists. `longest_fresh`: what is older is back-fill, cut
     into `segment_length`. `relist_after`: ages at which closed hours are listed again for late
@@ -204,6 +206,7 @@ class FeedCadence:
     )
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MARGIN = timedelta(minutes=30)
 """the first back-fill begins this much inside the horizon: the oldest is fetched last"""
 
@@ -219,12 +222,21 @@ def plan_feed(
     newest = _floor_second(now - cadence.safety_lag)
     reachable = max(begin, horizon(now) + _FIRST_MARGIN)
     start = frontier.fresh_until if frontier else reachable
-    if newest - start >= 0.75 * cadence.interval:  # a tick that came early does not skip its turn
+    if start < (_turn(stream, cadence.interval, newest) if frontier else newest):
         yield from _forward(stream, Window(start, newest, Axis.AVAILABLE), cadence, now)
     if frontier and reachable < frontier.first_at:
         yield from _backfill(stream, Window(reachable, frontier.first_at, Axis.AVAILABLE), cadence)
     if frontier:
         yield from _relists(stream, frontier, cadence, now)
+
+
+def _turn(stream: Stream, interval: timedelta, moment: datetime) -> datetime:
+    """The stream's latest turn by `moment`: instants an interval apart, elsewhere for each tenant.
+
+    A window ends at the tick that finds the turn, not at the turn: it is as fresh as can be.
+    """
+    shift = interval * (crc32(stream.tenant.encode()) / 2**32)
+    return moment - (moment - _EPOCH - shift) % interval
 
 
 def plan_feed_range(stream: Stream, window: Window) -> list[NewSegment]:

@@ -13,7 +13,7 @@ from trailkeeper.model.density import Density, density_key
 from trailkeeper.model.feed import plan_feed
 from trailkeeper.model.lateness import Lateness, lateness_key
 from trailkeeper.model.planning import Cadence, Frontier, plan_stream
-from trailkeeper.model.segment import NewSegment
+from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import Announcer, Ledger, Outbox
 from trailkeeper.settings import Settings, TenantSettings
@@ -42,25 +42,58 @@ def plan_tenants(
     places at once, adds nothing more.
     """
     able = set(readable)
-    standing = _standing_feeds(ledger, now)
-    added = 0
+    added = len(_planned_feeds(settings, ledger, now)) if Source.ACTIVITY in able else 0
     for tenant in settings.tenants.values():
         for source in tenant.sources:
-            if source in able and (source is not Source.ACTIVITY or tenant.name not in standing):
+            if source in able and source is not Source.ACTIVITY:
                 stream = Stream(tenant.name, source)
-                planner = _planner(settings, ledger, tenant, stream, now)
-                added += ledger.plan(stream, planner, now)
+                added += ledger.plan(stream, _planner(settings, ledger, tenant, stream, now), now)
     if added:
         log.info("segments_planned", segments=added)
     return added
+
+
+def plan_feeds(settings: Settings, ledger: Ledger, announcer: Announcer, now: datetime) -> int:
+    """Plan the feeds whose turn it is, and announce their fresh windows; how many these are.
+
+    Every few seconds, so that a thousand tenants' polls spread over the minute: only what is added
+    here is announced here. The sweep of `announce_due` repairs what was lost.
+    """
+    planned = _planned_feeds(settings, ledger, now)
+    fresh = [segment.id for segment in planned if segment.purpose is Purpose.INCREMENTAL]
+    announcer.pull(fresh)
+    return len(fresh)
+
+
+def _planned_feeds(settings: Settings, ledger: Ledger, now: datetime) -> list[Segment]:
+    """What was added. Most feeds need nothing now, which one question to the ledger tells."""
+    standing, known = _standing_feeds(ledger, now), ledger.frontiers(Source.ACTIVITY)
+    cadence = settings.collection.feed_cadence()
+    planners = {}
+    for tenant in settings.tenants.values():
+        if Source.ACTIVITY in tenant.sources and tenant.name not in standing:
+            stream = Stream(tenant.name, Source.ACTIVITY)
+            planner = partial(plan_feed, stream, begins_at(tenant, now), cadence, now)
+            if any(True for _ in planner(known.get(stream))):
+                planners[stream] = planner
+    streams = sorted(planners)
+    return [
+        segment
+        for first in range(0, len(streams), _PLANNED_AT_ONCE)
+        for segment in ledger.plan_all(
+            {stream: planners[stream] for stream in streams[first : first + _PLANNED_AT_ONCE]}, now
+        )
+    ]
+
+
+_PLANNED_AT_ONCE = 100
+"""streams of one transaction: nobody waits long for the ledger"""
 
 
 def _planner(
     settings: Settings, ledger: Ledger, tenant: TenantSettings, stream: Stream, now: datetime
 ) -> Callable[[Frontier | None], Iterable[NewSegment]]:
     begin = begins_at(tenant, now)
-    if stream.source is Source.ACTIVITY:
-        return partial(plan_feed, stream, begin, settings.collection.feed_cadence(), now)
     density = known_density(ledger, tenant.name)
     cadence = _rereading(settings.collection.cadence(), ledger, tenant.name, now)
     return partial(plan_stream, stream, begin, cadence, density, now)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from math import ceil
 
 import structlog
 
@@ -14,6 +14,11 @@ from trailkeeper.ports import CertificateDates, Clock, Notebook
 from trailkeeper.settings import Settings
 
 log = structlog.get_logger()
+
+_PREFIX = "certificate/"
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST = 20
+"""tenants that are looked at however small the share: a small fleet is looked at as a whole"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +30,32 @@ class WarnStep:
     certificates: CertificateDates
     clock: Clock
 
-    def __call__(self) -> int:
-        """How many warnings were logged. Running it again logs nothing more."""
-        now = self.clock.now()
-        return sum(self._look(seen, now) for seen in self._all())
+    def __call__(self, share: float = 1.0) -> int:
+        """How many warnings were logged. Running it again logs nothing more.
 
-    def _all(self) -> Iterator[CertificateNote]:
-        for tenant in self.settings.tenants:
-            yield from self.certificates.of(tenant)
+        `share` of the tenants is looked at, those whose last look is oldest: opening a certificate
+        takes tens of milliseconds, and nobody shall wait for a thousand of them.
+        """
+        now = self.clock.now()
+        return sum(
+            self._look(seen, now)
+            for tenant in self._oldest(share)
+            for seen in self.certificates.of(tenant)
+        )
+
+    def _oldest(self, share: float) -> list[str]:
+        noted = self.notebook.all_noted(_PREFIX)
+        seen_at = {key.split("/")[1]: noted_at for key, (_, noted_at) in noted.items()}
+        tenants = sorted(self.settings.tenants, key=lambda name: seen_at.get(name, _NEVER))
+        return tenants[: max(_LEAST, ceil(share * len(tenants)))]
 
     def _look(self, seen: CertificateNote, now: datetime) -> bool:
         due = seen.warning_due(now)
         key, text = note_key(seen.tenant, seen.slot), _text(seen, due)
         before = self.notebook.noted(key)
+        self.notebook.note(key, text, now)  # also when nothing changed: it was looked at
         if before is not None and before[0] == text:
             return False
-        self.notebook.note(key, text, now)
         return _say(seen, due, now)
 
 
@@ -63,15 +78,20 @@ def _say(seen: CertificateNote, due: int | None, now: datetime) -> bool:
 
 def note_key(tenant: str, slot: str) -> str:
     """Where the ledger keeps what was seen of a certificate last."""
-    return f"certificate/{tenant}/{slot}"
+    return f"{_PREFIX}{tenant}/{slot}"
 
 
-def noted_certificate(notebook: Notebook, tenant: str, slot: str) -> CertificateNote | None:
-    """What was seen last, by any worker; None before the first look."""
-    noted = notebook.noted(note_key(tenant, slot))
-    if noted is None:
-        return None
-    found = json.loads(noted[0])
+def noted_certificates(notebook: Notebook) -> dict[tuple[str, str], CertificateNote]:
+    """What was seen last, by any worker, by tenant and slot."""
+    return {
+        (tenant, slot): _read(tenant, slot, text)
+        for key, (text, _) in notebook.all_noted(_PREFIX).items()
+        for tenant, slot in [key.removeprefix(_PREFIX).split("/")]
+    }
+
+
+def _read(tenant: str, slot: str, text: str) -> CertificateNote:
+    found = json.loads(text)
     ends = datetime.fromisoformat(found["expires_at"]) if found["expires_at"] else None
     return CertificateNote(tenant, slot, found["thumbprint"], ends, found["trouble"])
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from trailkeeper.model.segment import SegmentState
-from trailkeeper.model.stream import Stream
 from trailkeeper.ports import Overview
 from trailkeeper.store import schema
 from trailkeeper.store.ledger.base import OverEngine
-from trailkeeper.store.ledger.rows import of_stream, stream_of
+from trailkeeper.store.ledger.rows import stream_key, stream_of
 from trailkeeper.store.schema import segments, streams
 
 UNFINISHED = (SegmentState.PLANNED, SegmentState.LEASED, SegmentState.LANDED)
@@ -26,7 +23,7 @@ class Overviews(OverEngine):
             known = [stream_of(row) for row in connection.execute(select(*_STREAM))]
             return Overview(
                 {state: _count(connection, state) for state in UNFINISHED},
-                {stream: _landed_at(connection, stream) for stream in known},
+                {stream: connection.scalar(_LANDED, stream_key(stream)) for stream in known},
             )
 
 
@@ -35,13 +32,12 @@ def _count(connection: Connection, state: SegmentState) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _landed_at(connection: Connection, stream: Stream) -> datetime | None:
-    newest = (
-        select(segments.c.landed_at)
-        .where(of_stream(segments, stream))
-        .order_by(segments.c.start_at.desc())
-        .limit(_NEWEST)
-        .subquery()
-    )
-    found: datetime | None = connection.execute(select(func.max(newest.c.landed_at))).scalar_one()
-    return found
+_NEWEST_WINDOWS = (
+    select(segments.c.landed_at)
+    .where(*(segments.c[column.name] == bindparam(column.name) for column in _STREAM))
+    .order_by(segments.c.start_at.desc())
+    .limit(_NEWEST)
+    .subquery()
+)
+_LANDED = select(func.max(_NEWEST_WINDOWS.c.landed_at))
+"""built once: it is asked for every stream"""

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from trailkeeper.model.planning import Frontier
-from trailkeeper.model.segment import NewSegment, Purpose
-from trailkeeper.model.stream import Stream
+from trailkeeper.model.segment import NewSegment, Purpose, Segment
+from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.store import schema
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
-from trailkeeper.store.ledger.rows import AnyRow, new_row, of_stream, stream_key, stream_of
+from trailkeeper.store.ledger.rows import (
+    SEGMENT_COLUMNS,
+    AnyRow,
+    batches,
+    new_row,
+    of_stream,
+    segment_of,
+    stream_key,
+    stream_of,
+)
 from trailkeeper.store.schema import from_micros, segments, streams, to_micros
+
+Planner = Callable[[Frontier | None], Iterable[NewSegment]]
 
 
 class Planning(OverEngine):
     def plan(
         self,
         stream: Stream,
-        planner: Callable[[Frontier | None], Iterable[NewSegment]],
+        planner: Planner,
         now: datetime,
     ) -> int:
         with self._writing() as connection:
@@ -34,8 +45,29 @@ class Planning(OverEngine):
             added = add_segments(connection, new, now)
             after = moved(before, stream, new, now)
             if after is not None and after != before:
-                _store(connection, stream, after)
+                connection.execute(_STORE, _frontier_row(stream, after))
             return added
+
+    def plan_all(self, planners: Mapping[Stream, Planner], now: datetime) -> list[Segment]:
+        with self._writing() as connection:
+            before = _locked_all(connection, sorted(planners))
+            new = {stream: list(planners[stream](before[stream])) for stream in sorted(planners)}
+            added = _added(connection, [each for found in new.values() for each in found], now)
+            after = {stream: moved(before[stream], stream, new[stream], now) for stream in new}
+            rows = [
+                _frontier_row(stream, frontier)
+                for stream, frontier in after.items()
+                if frontier is not None and frontier != before[stream]
+            ]
+            if rows:
+                connection.execute(_STORE, rows)
+            return added
+
+    def frontiers(self, source: Source) -> dict[Stream, Frontier]:
+        query = select(streams).where(streams.c.source == source.value)
+        with self._reading() as connection:
+            rows = list(connection.execute(query))
+        return {stream_of(row): found for row in rows if (found := _frontier_of(row))}
 
     def frontier(self, stream: Stream) -> Frontier | None:
         with self._reading() as connection:
@@ -75,6 +107,16 @@ def add_segments(connection: Connection, new: Sequence[NewSegment], now: datetim
         _ensure(connection, stream)
     statement = insert_into(connection, segments).on_conflict_do_nothing()
     return connection.execute(statement, [new_row(segment, now) for segment in new]).rowcount
+
+
+def _added(connection: Connection, new: Sequence[NewSegment], now: datetime) -> list[Segment]:
+    """As `add_segments` for streams that are known already; what was inserted."""
+    if not new:
+        return []
+    statement = insert_into(connection, segments).on_conflict_do_nothing()
+    rows = [new_row(segment, now) for segment in new]
+    found = connection.execute(statement.returning(*SEGMENT_COLUMNS), rows)
+    return [segment_of(row) for row in found]
 
 
 def moved(
@@ -124,6 +166,20 @@ def _locked(connection: Connection, stream: Stream) -> AnyRow:
     return row
 
 
+def _locked_all(connection: Connection, wanted: Sequence[Stream]) -> dict[Stream, Frontier | None]:
+    """As `_locked`, in the order given: in any other, two planners could block each other."""
+    found: dict[Stream, Frontier | None] = {}
+    for batch in batches(wanted, _KEYS_AT_ONCE):
+        same = or_(*(of_stream(streams, stream) for stream in batch))
+        ours = select(streams).where(same).order_by(*_KEY).with_for_update(key_share=True)
+        rows = {stream_of(row): _frontier_of(row) for row in connection.execute(ours)}
+        for stream in batch:
+            found[stream] = (
+                rows[stream] if stream in rows else _frontier_of(_locked(connection, stream))
+            )
+    return found
+
+
 def _ensure(connection: Connection, stream: Stream) -> None:
     values = {**stream_key(stream), "reread_until": "[]"}
     connection.execute(insert_into(connection, streams).values(values).on_conflict_do_nothing())
@@ -141,18 +197,25 @@ def _frontier_of(row: AnyRow) -> Frontier | None:
     )
 
 
-def _store(connection: Connection, stream: Stream, frontier: Frontier) -> None:
+_KEY = (streams.c.tenant, streams.c.source, streams.c.content_type)
+_KEYS_AT_ONCE = 100
+_MOVED = ("first_at", "fresh_until", "begun_at", "reread_until")
+_STORE = (
+    update(streams)
+    .where(*(column == bindparam(f"its_{column.name}") for column in _KEY))
+    .values({name: bindparam(f"new_{name}") for name in _MOVED})
+)
+
+
+def _frontier_row(stream: Stream, frontier: Frontier) -> dict[str, object]:
     reread = [None if moment is None else to_micros(moment) for moment in frontier.reread_until]
-    connection.execute(
-        update(streams)
-        .where(of_stream(streams, stream))
-        .values(
-            first_at=frontier.first_at,
-            fresh_until=frontier.fresh_until,
-            begun_at=frontier.begun_at,
-            reread_until=json.dumps(reread),
-        )
-    )
+    return {
+        **{f"its_{name}": value for name, value in stream_key(stream).items()},
+        "new_first_at": frontier.first_at,
+        "new_fresh_until": frontier.fresh_until,
+        "new_begun_at": frontier.begun_at,
+        "new_reread_until": json.dumps(reread),
+    }
 
 
 _Identity = tuple[Stream, datetime, datetime, str, int]

@@ -80,6 +80,11 @@ class Standstill(OverEngine):
             row = connection.execute(query).first()
             return (row.value, row.noted_at) if row else None
 
+    def all_noted(self, prefix: str) -> dict[str, tuple[str, datetime]]:
+        query = select(notes).where(notes.c.key.startswith(prefix, autoescape=True))
+        with self._reading() as connection:
+            return {row.key: (row.value, row.noted_at) for row in connection.execute(query)}
+
     def forget_tenant(self, tenant: str) -> None:
         theirs = select(segments.c.id).where(segments.c.tenant == tenant)
         with self._writing() as connection:
