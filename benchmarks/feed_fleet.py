@@ -2,65 +2,45 @@
 
     python -m benchmarks.feed_fleet [--tenants 1000] [--rate 200] [--minutes 10]
 
-The sandbox makes `rate` records a second over all tenants; `trailkeeper up` follows them. Printed
-at the end: contentCreated to in the lake, per record, of what was committed after the first two
-minutes; how many tenants stored anything; memory of all processes of ours together.
+The sandbox makes `rate` records a second over all tenants, unevenly spread; `trailkeeper up`
+follows them. After a warm-up of two minutes, in which every tenant logs in once and gets its table,
+every blob that the sandbox creates in `minutes` counts: from contentCreated to in the lake, each
+record once. The service then goes on for three minutes; what has not come by then counts as never.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
-import sys
+import os
 import tempfile
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
-
-from benchmarks.lab import TENANT, Lab, lab
-from trailkeeper.bootstrap import World
-from trailkeeper.model.blob import percentile
-from trailkeeper.settings import load
+from benchmarks import fleet
+from benchmarks.lab import lab
 
 WARM_UP = timedelta(minutes=2)
-"""every tenant logs in once and its table is made"""
 
 
 def main() -> None:
     options = _options()
     names = [f"tenant-{number:04}" for number in range(options.tenants)]
     with tempfile.TemporaryDirectory() as folder, lab(Path(folder), "--rate", "0") as found:
-        _settle_tenants(found, names, options.workers)
+        fleet.settle(found, names, options.workers)
         found.control.set_volume(options.rate, tenants=names)
-        with (found.folder / "up.log").open("wb") as log:
-            service = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "trailkeeper.cli",
-                    "--config",
-                    str(found.configuration),
-                    "up",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        began = datetime.now(UTC)
-        memory = _Memory(service.pid)
-        try:
-            time.sleep(60 * options.minutes)
-        finally:
-            memory.ended.set()
-            service.terminate()
-            service.wait(60)
-        _print(found, names, began + WARM_UP, memory.peak)
-        if options.log:
-            shutil.copy(found.folder / "up.log", options.log)
+        load_before = os.getloadavg()[0]
+        with fleet.running(found) as watch:
+            start = datetime.now(UTC) + WARM_UP
+            end = start + timedelta(minutes=options.minutes)
+            fleet.wait_until(start)
+            before = watch.seconds()
+            fleet.wait_until(end)
+            used = watch.seconds() - before
+            fleet.wait_until(end + fleet.GRACE)
+        fleet.keep_log(found, options.log)
+        arrivals = fleet.Lake(found, names).arrivals((start, end))
+        _print(arrivals, (end - start).total_seconds(), used, watch.peak, load_before)
 
 
 def _options() -> argparse.Namespace:
@@ -73,76 +53,25 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _settle_tenants(found: Lab, names: list[str], workers: int) -> None:
-    """A configuration file a tenant, all with the same certificate, following from now on."""
-    first = found.configuration / "tenants" / f"{TENANT}.toml"
-    text = first.read_text("utf-8")
-    certificate = _certificate(found)
-    known = found.control.tenant(TENANT)
-    since = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
-
-    def settle(name: str) -> None:
-        made = found.control.create_tenant(name)
-        found.control.register(name, certificate)
-        mine = text
-        for key in ("tenant_id", "domain", "client_id"):
-            mine = mine.replace(str(known[key]), str(made[key]))
-        mine = f'since = "{since}"\nsources = ["activity"]\n' + mine
-        (found.configuration / "tenants" / f"{name}.toml").write_text(mine, "utf-8")
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(settle, names))
-    first.unlink()
-    main = found.configuration / "trailkeeper.toml"
-    service = f'[service]\nworkers = {workers}\npartner_tenant_id = "{known["tenant_id"]}"\n'
-    main.write_text(main.read_text("utf-8").replace("[service]\n", service), "utf-8")
-
-
-def _certificate(found: Lab) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
-
-    from benchmarks.lab import _PASSWORD
-
-    stored = (found.configuration / "key.pfx").read_bytes()
-    certificate = pkcs12.load_pkcs12(stored, _PASSWORD.encode()).cert
-    assert certificate is not None
-    return certificate.certificate.public_bytes(Encoding.DER)
-
-
-class _Memory:
-    """The most that a process and its descendants used together (PSS), looked at every 5 s."""
-
-    def __init__(self, pid: int) -> None:
-        self.peak = 0
-        self.ended = threading.Event()
-        self._root = psutil.Process(pid)
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        while not self.ended.wait(5):
-            try:
-                family = [self._root, *self._root.children(recursive=True)]
-                used = sum(each.memory_full_info().pss for each in family)
-            except psutil.Error:
-                continue
-            self.peak = max(self.peak, used)
-
-
-def _print(found: Lab, names: list[str], since: datetime, memory: int) -> None:
-    world = World(load(found.configuration))
-    until = datetime.now(UTC) + timedelta(days=1)
-    lags = world.ledger.blob_lags(None, since, until)
-    silent = [n for n in names if not world.ledger.blob_lags(n, since, until)]
-    world.close()
-    ours = sorted((lag.our_seconds, lag.records) for lag in lags)
-    records = sum(weight for _, weight in ours)
-    print(f"tenants        {len(names):>8,}, of which {len(silent)} stored nothing")
-    print(f"stored         {records:>8,} records in {len(lags):,} blobs after the warm-up")
-    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
-        print(
-            f"{name}            {percentile(ours, share):>8.1f} s from contentCreated to the lake"
-        )
-    print(f"memory         {memory / 2**20:>8.0f} MiB, all processes of ours together (PSS)")
+def _print(
+    arrivals: fleet.Arrivals, seconds: float, used: Counter[str], peak: int, load_before: float
+) -> None:
+    waits = arrivals.all
+    records = sum(count for _, count in waits)
+    never = sum(count for wait, count in waits if wait == fleet.NEVER)
+    silent = [name for name, found in arrivals.by_tenant.items() if not found]
+    name, worst = arrivals.worst()
+    print(f"tenants        {len(arrivals.by_tenant):>8,}, {len(silent)} of them without a blob")
+    print(f"created        {records:>8,} records in {len(waits):,} blobs in {seconds:.0f} s")
+    print(f"never came     {never:>8,} records")
+    for label, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
+        print(f"{label}            {arrivals.at(share):>8.1f} s from contentCreated to the lake")
+    print(f"worst tenant   {worst:>8.1f} s at its own p95 ({name})")
+    print(f"memory         {peak / 2**20:>8.0f} MiB, all processes of ours together (PSS)")
+    share = {role: 100 * spent / seconds for role, spent in sorted(used.items())}
+    told = ", ".join(f"{role} {percent:.0f} %" for role, percent in share.items())
+    print(f"processor      {sum(share.values()):>8.0f} % of one: {told}")
+    print(f"load before    {load_before:>8.2f}")
 
 
 if __name__ == "__main__":
