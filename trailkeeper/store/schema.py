@@ -29,7 +29,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    bindparam,
+    literal_column,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -310,9 +310,5 @@ UNFINISHED = (SegmentState.PLANNED, SegmentState.LEASED, SegmentState.LANDED)
 
 def in_state(*states: SegmentState) -> ColumnElement[bool]:
     """`state = 'x'` or `state IN ('x', 'y')` in constants, as the partial indexes spell it."""
-    words = [state.value for state in states]
-    if len(words) == 1:
-        return segments.c.state == bindparam(None, words[0], type_=Text, literal_execute=True)
-    return segments.c.state.in_(
-        bindparam(None, words, type_=Text, expanding=True, literal_execute=True)
-    )
+    words = [literal_column(f"'{state.value}'", Text) for state in states]
+    return segments.c.state == words[0] if len(words) == 1 else segments.c.state.in_(words)

@@ -12,9 +12,11 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     case,
     exists,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -39,11 +41,12 @@ from trailkeeper.store import schema
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.planning import add_segments
 from trailkeeper.store.ledger.rows import (
+    CLAIMABLE,
+    NOW,
     SEGMENT_COLUMNS,
     AnyRow,
     add_findings,
     batches,
-    claimable,
     overlaps,
     same_stream,
     segment_of,
@@ -51,13 +54,15 @@ from trailkeeper.store.ledger.rows import (
 from trailkeeper.store.ledger.worklist import mark_blobs
 from trailkeeper.store.schema import parkings, segments, streams
 
+_THESE = select(*SEGMENT_COLUMNS).where(segments.c.id.in_(bindparam("ids", expanding=True)))
 _NO_LEASE = {"owner": None, "deadline_at": None}
 
 
 class Leasing(OverEngine):
     def due(self, now: datetime, limit: int, per_stream: int) -> list[Segment]:
         with self._reading() as connection:
-            return [segment_of(row) for row in connection.execute(_due(now, limit, per_stream))]
+            asked = {"now": now, "most": limit, "per_stream": per_stream}
+            return [segment_of(row) for row in connection.execute(_DUE, asked)]
 
     def lease(
         self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
@@ -65,21 +70,12 @@ class Leasing(OverEngine):
         with self._writing() as connection:
             if not _has_room(connection, segment_id, now, per_stream):
                 return None
-            died = case((segments.c.state == SegmentState.LEASED.value, 1), else_=0)
-            taken = connection.execute(
-                update(segments)
-                .where(segments.c.id == segment_id, claimable(now))
-                .values(
-                    state=SegmentState.LEASED.value,
-                    owner=owner,
-                    deadline_at=until,
-                    epoch=segments.c.epoch + 1,
-                    attempts=segments.c.attempts + died,
-                )
-            )
-            if taken.rowcount == 0:
+            asked = {"segment": segment_id, "owner": owner, "now": now, "until": until}
+            row = connection.execute(_TAKE, asked).first()
+            if row is None:
                 return None
-            return _leased(connection, segment_id, now)
+            connection.execute(_TURN, {**_its_stream(row), "now": now})
+            return Leased(segment_of(row), Lease(row.id, row.owner, row.epoch, row.deadline_at))
 
     def renew(self, lease: Lease, until: datetime) -> Lease:
         with self._writing() as connection:
@@ -96,9 +92,8 @@ class Leasing(OverEngine):
         marks: Sequence[BlobMark] = (),
     ) -> None:
         with self._writing() as connection:
-            if _landed_already(connection, lease, landed):
+            if not _landed(connection, lease, landed, now):
                 return
-            _change(connection, lease, **_NO_LEASE, **_landing(landed, now))
             add_findings(connection, lease.segment_id, findings)
             add_segments(connection, follow_ups, now)
             mark_blobs(connection, lease.segment_id, marks, now)
@@ -134,7 +129,7 @@ class Leasing(OverEngine):
         found: dict[int, Segment] = {}
         with self._reading() as connection:
             for batch in batches(ids):
-                rows = connection.execute(select(*SEGMENT_COLUMNS).where(segments.c.id.in_(batch)))
+                rows = connection.execute(_THESE, {"ids": list(batch)})
                 found.update((row.id, segment_of(row)) for row in rows)
         return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
 
@@ -154,14 +149,35 @@ class Leasing(OverEngine):
             return [segment_of(row) for row in connection.execute(query)]
 
 
-def _due(now: datetime, limit: int, per_stream: int) -> Select[Any]:
+def _live() -> Select[Any]:
+    """Streams with live leases and how many."""
+    stream = (segments.c.tenant, segments.c.source, segments.c.content_type)
+    return (
+        select(*stream, func.count().label("n"))
+        .where(schema.in_state(SegmentState.LEASED), segments.c.deadline_at > NOW)
+        .group_by(*stream)
+    )
+
+
+def _runs() -> ColumnElement[bool]:
+    """The stream is neither postponed nor parked, or its parking is to be retried by now."""
+    parked = exists().where(
+        parkings.c.tenant == streams.c.tenant,
+        or_(parkings.c.source == literal_column("''"), parkings.c.source == streams.c.source),
+        or_(parkings.c.retry_at.is_(None), parkings.c.retry_at > NOW),
+    )
+    rested = or_(streams.c.postponed_until.is_(None), streams.c.postponed_until <= NOW)
+    return and_(rested, not_(parked))
+
+
+def _due() -> Select[Any]:
     """One statement: rank within each stream, cut to its free places, then take turns.
 
     Fresh time goes before all else: a stream has at most a window or two of it, so that nobody
     starves. The rest goes by turns: the n-th place of every stream before the (n+1)-th of any, live
     leases counted, and among equals the stream that waited longest since its last lease.
     """
-    live = _live(now).subquery()
+    live = _live().subquery()
     in_stream = func.row_number().over(
         partition_by=[segments.c.tenant, segments.c.source, segments.c.content_type],
         order_by=[segments.c.rank, segments.c.start_at.desc(), segments.c.id],
@@ -176,14 +192,14 @@ def _due(now: datetime, limit: int, per_stream: int) -> Select[Any]:
         .select_from(segments)
         .join(streams, same_stream(streams, segments))
         .outerjoin(live, same_stream(live, segments))
-        .where(claimable(now), _runs(now))
+        .where(CLAIMABLE, _runs())
         .subquery()
     )
     fresh_first = case((ranked.c.rank == Purpose.INCREMENTAL.rank, 0), else_=1)
     return (
         select(*SEGMENT_COLUMNS)
         .join(ranked, ranked.c.id == segments.c.id)
-        .where(ranked.c.turn <= per_stream)
+        .where(ranked.c.turn <= bindparam("per_stream"))
         .order_by(
             fresh_first,
             ranked.c.turn,
@@ -191,64 +207,57 @@ def _due(now: datetime, limit: int, per_stream: int) -> Select[Any]:
             ranked.c.rank,
             segments.c.id,
         )
-        .limit(limit)
+        .limit(bindparam("most"))
     )
 
 
-def _live(now: datetime) -> Select[Any]:
-    """Streams with live leases and how many."""
-    stream = (segments.c.tenant, segments.c.source, segments.c.content_type)
-    return (
-        select(*stream, func.count().label("n"))
-        .where(schema.in_state(SegmentState.LEASED), segments.c.deadline_at > now)
-        .group_by(*stream)
+_DUE = _due()
+_STREAM_KEY = ("tenant", "source", "content_type")
+_OURS = (
+    select(*(streams.c[name] for name in _STREAM_KEY))
+    .join(segments, same_stream(streams, segments))
+    .where(segments.c.id == bindparam("segment"), _runs())
+    .with_for_update(of=streams, key_share=True)
+)
+_LIVE_LEASES = select(func.count()).where(
+    schema.in_state(SegmentState.LEASED),
+    *(segments.c[name] == bindparam(f"its_{name}") for name in _STREAM_KEY),
+    segments.c.deadline_at > NOW,
+)
+_TAKE = (
+    update(segments)
+    .where(segments.c.id == bindparam("segment"), CLAIMABLE)
+    .values(
+        state=SegmentState.LEASED.value,
+        owner=bindparam("owner"),
+        deadline_at=bindparam("until"),
+        epoch=segments.c.epoch + 1,
+        attempts=segments.c.attempts + case((schema.in_state(SegmentState.LEASED), 1), else_=0),
     )
-
-
-def _runs(now: datetime) -> ColumnElement[bool]:
-    """The stream is neither postponed nor parked, or its parking is to be retried by now."""
-    parked = exists().where(
-        parkings.c.tenant == streams.c.tenant,
-        parkings.c.source.in_(["", streams.c.source]),
-        or_(parkings.c.retry_at.is_(None), parkings.c.retry_at > now),
-    )
-    rested = or_(streams.c.postponed_until.is_(None), streams.c.postponed_until <= now)
-    return and_(rested, not_(parked))
+    .returning(*SEGMENT_COLUMNS, segments.c.owner, segments.c.epoch, segments.c.deadline_at)
+)
+_TURN = (
+    update(streams)
+    .where(*(streams.c[name] == bindparam(f"its_{name}") for name in _STREAM_KEY))
+    .values(leased_at=bindparam("now"))
+)
 
 
 def _has_room(connection: Connection, segment_id: int, now: datetime, per_stream: int) -> bool:
     """Lock the segment's stream, so that two workers do not both take its last place."""
-    ours = (
-        select(streams)
-        .join(segments, same_stream(streams, segments))
-        .where(segments.c.id == segment_id, _runs(now))
-        .with_for_update(of=streams, key_share=True)
-    )
-    stream = connection.execute(ours).first()
+    stream = connection.execute(_OURS, {"segment": segment_id, "now": now}).first()
     if stream is None:
         return False
-    live = select(func.count()).where(
-        schema.in_state(SegmentState.LEASED),
-        segments.c.tenant == stream.tenant,
-        segments.c.source == stream.source,
-        segments.c.content_type == stream.content_type,
-        segments.c.deadline_at > now,
-    )
-    return connection.scalars(live).one() < per_stream
+    live: int = connection.scalars(_LIVE_LEASES, {**_its_stream(stream), "now": now}).one()
+    return live < per_stream
 
 
-def _leased(connection: Connection, segment_id: int, now: datetime) -> Leased:
-    row = connection.execute(select(segments).where(segments.c.id == segment_id)).one()
-    connection.execute(update(streams).where(_is_stream_of(row)).values(leased_at=now))
-    return Leased(segment_of(row), Lease(row.id, row.owner, row.epoch, row.deadline_at))
-
-
-def _is_stream_of(row: AnyRow) -> ColumnElement[bool]:
-    return and_(
-        streams.c.tenant == row.tenant,
-        streams.c.source == row.source,
-        streams.c.content_type == row.content_type,
-    )
+def _its_stream(row: AnyRow) -> dict[str, str]:
+    return {
+        "its_tenant": row.tenant,
+        "its_source": row.source,
+        "its_content_type": row.content_type,
+    }
 
 
 def _landing(landed: Landed, now: datetime) -> dict[str, object]:
@@ -263,26 +272,61 @@ def _landing(landed: Landed, now: datetime) -> dict[str, object]:
         "foreign_rows": landed.foreign,
         "landed_at": now,
         "finished_at": now if empty else None,
-        "error": None,
     }
+
+
+_HELD = and_(
+    segments.c.id == bindparam("segment"),
+    segments.c.epoch == bindparam("its_epoch"),
+    schema.in_state(SegmentState.LEASED),
+)
+_LANDED_VALUES = (
+    "state",
+    "file",
+    "file_kept",
+    "received",
+    "size",
+    "requests",
+    "foreign_rows",
+    "landed_at",
+    "finished_at",
+)
+_LAND = (
+    update(segments)
+    .where(_HELD)
+    .values(
+        {name: bindparam(f"new_{name}") for name in _LANDED_VALUES}
+        | {"owner": None, "deadline_at": None, "error": None}
+    )
+)
 
 
 def _change(connection: Connection, lease: Lease, **values: object) -> None:
     """Update the segment if this lease still holds it. Raises `LeaseLost`."""
-    changed = connection.execute(
-        update(segments)
-        .where(
-            segments.c.id == lease.segment_id,
-            segments.c.epoch == lease.epoch,
-            segments.c.state == SegmentState.LEASED.value,
-        )
-        .values(**values)
+    held = {"segment": lease.segment_id, "its_epoch": lease.epoch}
+    if connection.execute(update(segments).where(_HELD).values(**values), held).rowcount == 0:
+        raise _taken_over(lease)
+
+
+def _taken_over(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"{lease.owner} no longer owns segment {lease.segment_id} (epoch {lease.epoch})",
+        "Nothing to do: whoever holds the segment now carries on.",
     )
-    if changed.rowcount == 0:
-        raise LeaseLost(
-            f"{lease.owner} no longer owns segment {lease.segment_id} (epoch {lease.epoch})",
-            "Nothing to do: whoever holds the segment now carries on.",
-        )
+
+
+def _landed(connection: Connection, lease: Lease, landed: Landed, now: datetime) -> bool:
+    """Mark the segment landed; False when this very landing is marked already.
+
+    Raises `LeaseLost`.
+    """
+    values = {f"new_{name}": value for name, value in _landing(landed, now).items()}
+    held = {"segment": lease.segment_id, "its_epoch": lease.epoch}
+    if connection.execute(_LAND, {**held, **values}).rowcount:
+        return True
+    if _landed_already(connection, lease, landed):
+        return False
+    raise _taken_over(lease)
 
 
 def _landed_already(connection: Connection, lease: Lease, landed: Landed) -> bool:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Select,
     Text,
-    and_,
     bindparam,
     delete,
+    literal_column,
     select,
     update,
 )
@@ -36,12 +33,11 @@ class BlobWorklist(OverEngine):
     def list_blobs(
         self, tenant: str, listed: Sequence[Blob], window: Window, now: datetime
     ) -> Work:
-        """Two short reads when nothing is new: a re-list costs the ledger no write."""
+        """One short read when nothing is new: a re-list costs the ledger no write."""
         with self._reading() as connection:
             known = _known(connection, tenant, listed)
-        new = [blob for blob in listed if blob.content_id not in known]
-        if not new:
-            with self._reading() as connection:
+            new = [blob for blob in listed if blob.content_id not in known]
+            if not new:
                 return _open(connection, tenant, listed, window, now)
         with self._writing() as connection:
             statement = insert_into(connection, blobs).on_conflict_do_nothing()
@@ -105,25 +101,29 @@ def mark_blobs(
     """Record what became of the segment's blobs; one that is done stays done."""
     if not marks:
         return
-    tenant = connection.scalars(select(segments.c.tenant).where(segments.c.id == segment_id)).one()
-    statement = (
-        update(blobs)
-        .where(
-            blobs.c.tenant == bindparam("its_tenant"),
-            blobs.c.content_id == bindparam("its_id"),
-            blobs.c.state != BlobState.DONE.value,
-        )
-        .values(
-            state=bindparam("new_state"),
-            attempts=bindparam("new_attempts"),
-            evidence=bindparam("new_evidence"),
-            records=bindparam("new_records"),
-            lag_seconds=bindparam("new_lag"),
-            segment_id=bindparam("new_segment"),
-            tried_at=now,
-        )
+    tenant = connection.scalars(_TENANT, {"segment": segment_id}).one()
+    rows = [{**_mark_row(tenant, segment_id, mark), "now": now} for mark in marks]
+    connection.execute(_MARK, rows)
+
+
+_TENANT = select(segments.c.tenant).where(segments.c.id == bindparam("segment"))
+_MARK = (
+    update(blobs)
+    .where(
+        blobs.c.tenant == bindparam("its_tenant"),
+        blobs.c.content_id == bindparam("its_id"),
+        blobs.c.state != BlobState.DONE.value,
     )
-    connection.execute(statement, [_mark_row(tenant, segment_id, mark) for mark in marks])
+    .values(
+        state=bindparam("new_state"),
+        attempts=bindparam("new_attempts"),
+        evidence=bindparam("new_evidence"),
+        records=bindparam("new_records"),
+        lag_seconds=bindparam("new_lag"),
+        segment_id=bindparam("new_segment"),
+        tried_at=bindparam("now"),
+    )
+)
 
 
 def _mark_row(tenant: str, segment_id: int, mark: BlobMark) -> dict[str, object]:
@@ -142,10 +142,7 @@ def _mark_row(tenant: str, segment_id: int, mark: BlobMark) -> dict[str, object]
 def _known(connection: Connection, tenant: str, listed: Sequence[Blob]) -> set[str]:
     found: set[str] = set()
     for batch in batches([blob.content_id for blob in listed]):
-        query = select(blobs.c.content_id).where(
-            blobs.c.tenant == tenant, blobs.c.content_id.in_(batch)
-        )
-        found.update(connection.scalars(query))
+        found.update(connection.scalars(_KNOWN, {"its_tenant": tenant, "ids": list(batch)}))
     return found
 
 
@@ -153,23 +150,29 @@ def _open(
     connection: Connection, tenant: str, listed: Sequence[Blob], window: Window, now: datetime
 ) -> Work:
     """What is not done: created in the window, or listed although created elsewhere."""
-    inside = and_(blobs.c.created_at >= window.start, blobs.c.created_at < window.end)
-    rows = list(connection.execute(_not_done(tenant, inside)))
+    asked = {"its_tenant": tenant, "start": window.start, "end": window.end}
+    rows = list(connection.execute(_NOT_DONE_WITHIN, asked))
     strange = [blob.content_id for blob in listed if not window.contains(blob.created_at)]
     for batch in batches(strange):
-        rows += connection.execute(_not_done(tenant, blobs.c.content_id.in_(batch)))
+        rows += connection.execute(_NOT_DONE_OF, {"its_tenant": tenant, "ids": list(batch)})
     rows.sort(key=lambda row: (row.created_at, row.content_id))
     due = [row for row in rows if _is_due(row, now)]
     rest = [row for row in rows if not _is_due(row, now)]
     return Work([_blob(row) for row in due], [_missing(row) for row in rest])
 
 
-def _not_done(tenant: str, where: ColumnElement[bool]) -> Select[Any]:
-    """In constants, as the partial index spells it."""
-    states = blobs.c.state.in_(
-        bindparam(None, list(_OPEN), type_=Text, expanding=True, literal_execute=True)
-    )
-    return select(blobs).where(blobs.c.tenant == tenant, states, where)
+_OF_TENANT = blobs.c.tenant == bindparam("its_tenant")
+_OF_IDS = blobs.c.content_id.in_(bindparam("ids", expanding=True))
+_KNOWN = select(blobs.c.content_id).where(_OF_TENANT, _OF_IDS)
+_NOT_DONE = select(blobs).where(
+    _OF_TENANT,
+    # in constants, as the partial index spells it
+    blobs.c.state.in_([literal_column(f"'{state}'", Text) for state in _OPEN]),
+)
+_NOT_DONE_OF = _NOT_DONE.where(_OF_IDS)
+_NOT_DONE_WITHIN = _NOT_DONE.where(
+    blobs.c.created_at >= bindparam("start"), blobs.c.created_at < bindparam("end")
+)
 
 
 def _is_due(row: AnyRow, now: datetime) -> bool:
