@@ -13,7 +13,7 @@ import structlog
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
-from trailkeeper.model.segment import Purpose, Segment, SegmentState
+from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.stream import Source
 from trailkeeper.steps.plan import announce_due, plan_feeds, plan_tenants
 from trailkeeper.steps.pull import Outcome
@@ -113,16 +113,17 @@ def tick_reap(world: World) -> str:
 
 @task(Task.PULL_SEGMENT)
 def pull_segment(world: World, segment_id: int) -> str:
-    outcome = world.pull(segment_id, world.owner)
-    announcer = _announcer()
-    pulled = world.ledger.segments([segment_id])
+    found = world.ledger.segments([segment_id])
+    if not found:  # its tenant was removed
+        return Outcome.NOT_OURS.value
+    (segment,) = found
+    outcome = world.pull.of(segment, world.owner)
+    announcer, tenant = _announcer(), segment.stream.tenant
     if outcome is Outcome.LANDED:
-        for segment in pulled:
-            if segment.state is SegmentState.MERGED:  # empty: it may be what a month waited for
-                _announce_months(world, segment.stream.tenant)
-            else:
-                announcer.merge(segment.stream.tenant)
-    if outcome is not Outcome.NOT_OURS and not any(map(_is_short, pulled)):
+        announcer.merge(tenant)
+    elif outcome is Outcome.EMPTY:  # it may be what a month waited for
+        _announce_months(world, tenant)
+    if outcome is not Outcome.NOT_OURS and not _is_short(segment):
         per_stream = world.settings.service.searches_per_tenant
         due = world.ledger.due(world.clock.now(), _NEXT_AFTER_PULL, per_stream)
         announcer.pull([segment.id for segment in due])

@@ -133,6 +133,8 @@ class Leased:
 
     segment: Segment
     lease: Lease
+    parked: bool = False
+    """its source is parked, and this is the try that may show that a person has acted"""
 
 
 @dataclass(frozen=True, slots=True)

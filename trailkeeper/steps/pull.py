@@ -27,6 +27,7 @@ from trailkeeper.model.segment import (
     Leased,
     NewSegment,
     Purpose,
+    Segment,
     SegmentState,
     Verdict,
 )
@@ -58,6 +59,8 @@ _MISSED_FOR_A_MOMENT = 3
 
 class Outcome(StrEnum):
     LANDED = "landed"
+    EMPTY = "empty"
+    """landed without a record: there is nothing to merge"""
     NOT_OURS = "not_ours"
     """not due, owned by somebody else, parked, or its stream is at its limit"""
     POSTPONED = "postponed"
@@ -89,25 +92,32 @@ class PullStep:
     """asked between requests: True gives the segment back at once instead of finishing it"""
 
     def __call__(self, segment_id: int, owner: str) -> Outcome:
-        """Pull one segment if it is ours to pull.
+        """Pull one segment if it is ours to pull; see `of`."""
+        found = self.ledger.segments([segment_id])
+        return self.of(found[0], owner) if found else Outcome.NOT_OURS
+
+    def of(self, segment: Segment, owner: str) -> Outcome:
+        """Pull this segment if it is ours to pull.
 
         Provider errors end in the ledger (postponed, parked, lost), not in an exception.
         Raises `Unavailable` when the disk or the ledger is out of reach.
         """
         now = self.clock.now()
         until = now + self.lease_length
-        leased = self.ledger.lease(segment_id, owner, now, until, self._allowed(segment_id))
+        pace = pace_of(self.ledger, segment.stream)
+        allowed = pace.allows(self.per_stream)
+        leased = self.ledger.lease(segment.id, owner, now, until, allowed)
         if leased is None:
             return Outcome.NOT_OURS
         with structlog.contextvars.bound_contextvars(
             tenant=leased.segment.stream.tenant,
             source=leased.segment.stream.source.value,
-            segment=segment_id,
+            segment=segment.id,
             window=str(leased.segment.window),
             epoch=leased.lease.epoch,
         ):
             try:
-                return self._pull(leased)
+                return self._pull(leased, pace)
             except LeaseLost:
                 log.warning("segment_taken_over")
                 return Outcome.NOT_OURS
@@ -117,7 +127,7 @@ class PullStep:
             except TrailkeeperError as error:
                 return self._failed(leased, error)
 
-    def _pull(self, leased: Leased) -> Outcome:
+    def _pull(self, leased: Leased, pace: Pace) -> Outcome:
         segment = leased.segment
         source = self.sources[segment.stream.source]
         renew = partial(self.ledger.renew, leased.lease)
@@ -132,9 +142,9 @@ class PullStep:
             landed = Landed(
                 writer.seal(), writer.received, writer.size, pulled.requests, pulled.foreign
             )
-            self._mark(leased, landed, pulled)
+            self._mark(leased, landed, pulled, pace)
         _log_landed(landed, pulled)
-        return Outcome.LANDED
+        return Outcome.LANDED if landed.file else Outcome.EMPTY
 
     def _still_ours(self, heart: Heartbeat) -> None:
         """Called between requests: ends the pull when we have to stop, or lost the segment."""
@@ -142,15 +152,16 @@ class PullStep:
             raise StoppedError
         heart.check()
 
-    def _mark(self, leased: Leased, landed: Landed, pulled: Pulled) -> None:
+    def _mark(self, leased: Leased, landed: Landed, pulled: Pulled, before: Pace) -> None:
         now = self.clock.now()
         troubled = pulled.foreign or pulled.throttled or pulled.interrupted is not None
         planned = [*follow_ups(leased, pulled, now), *self._repairs(leased, pulled, now)]
         self.ledger.land(leased.lease, landed, pulled.findings, planned, now, pulled.marks)
         # Only whoever still owned the segment may speak for the stream.
-        self._pace(leased, troubled=bool(troubled))
+        if troubled or before != before.after_clean(self.per_stream):
+            self._pace(leased, troubled=bool(troubled))
         self._interrupted(leased, pulled.interrupted)
-        if pulled.interrupted is None:
+        if pulled.interrupted is None and leased.parked:
             self._mended(leased.segment.stream)
 
     def _repairs(self, leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
@@ -208,11 +219,6 @@ class PullStep:
             due_at=due_at,
         )
         return Outcome.POSTPONED
-
-    def _allowed(self, segment_id: int) -> int:
-        for segment in self.ledger.segments([segment_id]):
-            return pace_of(self.ledger, segment.stream).allows(self.per_stream)
-        return self.per_stream
 
     def _pace(self, leased: Leased, *, troubled: bool) -> None:
         """Adjust how many searches the stream gets; two workers at once may lose one step."""

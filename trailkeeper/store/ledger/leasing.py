@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Exists,
     Select,
     and_,
     bindparam,
@@ -68,14 +69,16 @@ class Leasing(OverEngine):
         self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
     ) -> Leased | None:
         with self._writing() as connection:
-            if not _has_room(connection, segment_id, now, per_stream):
+            stream = _with_room(connection, segment_id, now, per_stream)
+            if stream is None:
                 return None
             asked = {"segment": segment_id, "owner": owner, "now": now, "until": until}
             row = connection.execute(_TAKE, asked).first()
             if row is None:
                 return None
             connection.execute(_TURN, {**_its_stream(row), "now": now})
-            return Leased(segment_of(row), Lease(row.id, row.owner, row.epoch, row.deadline_at))
+            lease = Lease(row.id, row.owner, row.epoch, row.deadline_at)
+            return Leased(segment_of(row), lease, bool(stream.parked))
 
     def renew(self, lease: Lease, until: datetime) -> Lease:
         with self._writing() as connection:
@@ -161,13 +164,18 @@ def _live() -> Select[Any]:
 
 def _runs() -> ColumnElement[bool]:
     """The stream is neither postponed nor parked, or its parking is to be retried by now."""
-    parked = exists().where(
-        parkings.c.tenant == streams.c.tenant,
-        or_(parkings.c.source == literal_column("''"), parkings.c.source == streams.c.source),
-        or_(parkings.c.retry_at.is_(None), parkings.c.retry_at > NOW),
-    )
+    parked = _parked(or_(parkings.c.retry_at.is_(None), parkings.c.retry_at > NOW))
     rested = or_(streams.c.postponed_until.is_(None), streams.c.postponed_until <= NOW)
     return and_(rested, not_(parked))
+
+
+def _parked(*conditions: ColumnElement[bool]) -> Exists:
+    """The stream's source or its whole tenant is parked, under `conditions`."""
+    return exists().where(
+        parkings.c.tenant == streams.c.tenant,
+        or_(parkings.c.source == literal_column("''"), parkings.c.source == streams.c.source),
+        *conditions,
+    )
 
 
 def _due() -> Select[Any]:
@@ -214,7 +222,7 @@ def _due() -> Select[Any]:
 _DUE = _due()
 _STREAM_KEY = ("tenant", "source", "content_type")
 _OURS = (
-    select(*(streams.c[name] for name in _STREAM_KEY))
+    select(*(streams.c[name] for name in _STREAM_KEY), _parked().label("parked"))
     .join(segments, same_stream(streams, segments))
     .where(segments.c.id == bindparam("segment"), _runs())
     .with_for_update(of=streams, key_share=True)
@@ -243,13 +251,15 @@ _TURN = (
 )
 
 
-def _has_room(connection: Connection, segment_id: int, now: datetime, per_stream: int) -> bool:
+def _with_room(
+    connection: Connection, segment_id: int, now: datetime, per_stream: int
+) -> AnyRow | None:
     """Lock the segment's stream, so that two workers do not both take its last place."""
     stream = connection.execute(_OURS, {"segment": segment_id, "now": now}).first()
     if stream is None:
-        return False
+        return None
     live: int = connection.scalars(_LIVE_LEASES, {**_its_stream(stream), "now": now}).one()
-    return live < per_stream
+    return stream if live < per_stream else None
 
 
 def _its_stream(row: AnyRow) -> dict[str, str]:

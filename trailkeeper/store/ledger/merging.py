@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
+    BindParameter,
     Connection,
-    Update,
+    Select,
     and_,
     bindparam,
+    exists,
     func,
     or_,
     select,
@@ -46,24 +47,32 @@ class Merging(OverEngine):
     def open_merge(
         self, tenant: str, owner: str, now: datetime, until: datetime, limit_bytes: int
     ) -> Merge | None:
+        its = {"its_tenant": tenant}
+        with self._reading() as connection:  # mostly the second question of a merge: is there more?
+            if not connection.scalar(_ANYTHING, its):
+                return None
         with self._writing() as connection:
-            row = connection.execute(select(merges).where(_open_of(tenant))).first()
+            row = connection.execute(_OPEN_MERGE, its).first()
             if row is not None:
                 return _reclaimed(connection, row, owner, now, until)
             return _opened(connection, tenant, owner, now, until, limit_bytes)
 
     def renew_merge(self, merge: Merge, until: datetime) -> None:
         with self._writing() as connection:
-            _change(connection, merge, deadline_at=until)
+            held = {"merge": merge.id, "its_epoch": merge.epoch}
+            if connection.execute(_RENEW, {**held, "until": until}).rowcount == 0:
+                raise _taken_over(merge)
 
     def close_merge(self, merge: Merge, counts: dict[int, MergeCounts], now: datetime) -> None:
         with self._writing() as connection:
-            if _closed_already(connection, merge):
-                return
-            _change(connection, merge, closed_at=now)
+            held = {"merge": merge.id, "its_epoch": merge.epoch}
+            if connection.execute(_CLOSE, {**held, "now": now}).rowcount == 0:
+                if _closed_already(connection, merge):
+                    return
+                raise _taken_over(merge)
             if merge.entries:
-                rows = [_counts_row(merge, entry, counts) for entry in merge.entries]
-                connection.execute(_mark_merged(now), rows)
+                rows = [_counts_row(merge, entry, counts, now) for entry in merge.entries]
+                connection.execute(_MARK_MERGED, rows)
 
     def merged_files(self, before: datetime) -> list[LandedSegment]:
         query = (
@@ -95,8 +104,17 @@ class Merging(OverEngine):
             return {(row.tenant, row.file) for row in connection.execute(query)}
 
 
-def _open_of(tenant: str) -> ColumnElement[bool]:
-    return and_(merges.c.tenant == tenant, merges.c.closed_at.is_(None))
+_TENANT: BindParameter[str] = bindparam("its_tenant")
+_LANDED_OF = and_(segments.c.tenant == _TENANT, schema.in_state(SegmentState.LANDED))
+_OPEN_MERGE = select(merges).where(merges.c.tenant == _TENANT, merges.c.closed_at.is_(None))
+_ANYTHING_LANDED = select(exists().where(_LANDED_OF))
+_ANYTHING = select(
+    or_(
+        exists().where(_LANDED_OF),
+        exists().where(merges.c.tenant == _TENANT, merges.c.closed_at.is_(None)),
+    )
+)
+_NEWEST = select(func.max(merges.c.id))
 
 
 def _reclaimed(
@@ -115,8 +133,8 @@ def _reclaimed(
     )
     if taken.rowcount == 0:
         return None
-    entries = _entries(connection, segments.c.merge_id == row.id)
-    return Merge(row.id, row.tenant, owner, row.epoch + 1, entries)
+    found = connection.execute(_ENTRIES_OF, {"merge": row.id})
+    return Merge(row.id, row.tenant, owner, row.epoch + 1, tuple(map(landed_of, found)))
 
 
 def _opened(
@@ -128,7 +146,7 @@ def _opened(
     limit_bytes: int,
 ) -> Merge | None:
     """A new merge over the oldest landed segments, or None when nothing is landed."""
-    if not _first_landed(connection, tenant):
+    if not connection.scalar(_ANYTHING_LANDED, {"its_tenant": tenant}):
         return None
     merge_id = _next_id(connection, now)
     opened = connection.execute(
@@ -138,21 +156,12 @@ def _opened(
     )
     if opened.rowcount == 0:
         return None
-    entries = _entries(connection, segments.c.id.in_(_oldest(tenant, limit_bytes)))
+    # Read only now that the merge is ours: before, another one could still have closed over them.
+    asked = {"its_tenant": tenant, "most": limit_bytes}
+    entries = tuple(map(landed_of, connection.execute(_OLDEST_ENTRIES, asked)))
     for batch in batches([entry.segment_id for entry in entries]):
-        connection.execute(
-            update(segments).where(segments.c.id.in_(batch)).values(merge_id=merge_id)
-        )
+        connection.execute(_JOIN, {"ids": list(batch), "merge": merge_id})
     return Merge(merge_id, tenant, owner, 1, entries)
-
-
-def _first_landed(connection: Connection, tenant: str) -> bool:
-    query = (
-        select(segments.c.id)
-        .where(segments.c.tenant == tenant, schema.in_state(SegmentState.LANDED))
-        .limit(1)
-    )
-    return connection.execute(query).first() is not None
 
 
 def _next_id(connection: Connection, now: datetime) -> int:
@@ -163,46 +172,56 @@ def _next_id(connection: Connection, now: datetime) -> int:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _OPENING_LOCK})
-    newest = connection.scalar(select(func.max(merges.c.id))) or 0
+    newest = connection.scalar(_NEWEST) or 0
     return max(newest + 1, to_micros(now))
 
 
-def _oldest(tenant: str, limit_bytes: int) -> Any:
-    """Ids of landed segments, oldest first, while their sizes sum up to the limit; at least one."""
+def _oldest_entries() -> Select[Any]:
+    """Landed segments, oldest first, while their sizes sum up to the limit; at least one."""
     order = (segments.c.landed_at, segments.c.id)
     running = (
         select(
-            segments.c.id,
+            *LANDED_COLUMNS,
             func.sum(segments.c.size).over(order_by=order, rows=(None, 0)).label("total"),
             func.row_number().over(order_by=order).label("place"),
         )
-        .where(segments.c.tenant == tenant, schema.in_state(SegmentState.LANDED))
+        .where(_LANDED_OF)
         .subquery()
     )
-    return select(running.c.id).where(or_(running.c.total <= limit_bytes, running.c.place == 1))
-
-
-def _entries(connection: Connection, condition: ColumnElement[bool]) -> tuple[LandedSegment, ...]:
-    query = select(*LANDED_COLUMNS).where(condition).order_by(segments.c.landed_at, segments.c.id)
-    return tuple(landed_of(row) for row in connection.execute(query))
-
-
-def _change(connection: Connection, merge: Merge, **values: object) -> None:
-    """Update the merge if this epoch still holds it. Raises `LeaseLost`."""
-    changed = connection.execute(
-        update(merges)
-        .where(
-            merges.c.id == merge.id,
-            merges.c.epoch == merge.epoch,
-            merges.c.closed_at.is_(None),
-        )
-        .values(**values)
+    return (
+        select(running)
+        .where(or_(running.c.total <= bindparam("most"), running.c.place == 1))
+        .order_by(running.c.landed_at, running.c.id)
     )
-    if changed.rowcount == 0:
-        raise LeaseLost(
-            f"{merge.owner} no longer owns merge {merge.id} (epoch {merge.epoch})",
-            "Nothing to do: whoever holds the merge now carries on.",
-        )
+
+
+_OLDEST_ENTRIES = _oldest_entries()
+_ENTRIES_OF = (
+    select(*LANDED_COLUMNS)
+    .where(segments.c.merge_id == bindparam("merge"))
+    .order_by(segments.c.landed_at, segments.c.id)
+)
+_JOIN = (
+    update(segments)
+    .where(segments.c.id.in_(bindparam("ids", expanding=True)))
+    .values(merge_id=bindparam("merge"))
+)
+
+
+_HELD = and_(
+    merges.c.id == bindparam("merge"),
+    merges.c.epoch == bindparam("its_epoch"),
+    merges.c.closed_at.is_(None),
+)
+_CLOSE = update(merges).where(_HELD).values(closed_at=bindparam("now"))
+_RENEW = update(merges).where(_HELD).values(deadline_at=bindparam("until"))
+
+
+def _taken_over(merge: Merge) -> LeaseLost:
+    return LeaseLost(
+        f"{merge.owner} no longer owns merge {merge.id} (epoch {merge.epoch})",
+        "Nothing to do: whoever holds the merge now carries on.",
+    )
 
 
 def _closed_already(connection: Connection, merge: Merge) -> bool:
@@ -214,8 +233,8 @@ def _closed_already(connection: Connection, merge: Merge) -> bool:
 
 
 def _counts_row(
-    merge: Merge, entry: LandedSegment, counts: Mapping[int, MergeCounts]
-) -> dict[str, int]:
+    merge: Merge, entry: LandedSegment, counts: Mapping[int, MergeCounts], now: datetime
+) -> dict[str, object]:
     if entry.segment_id not in counts:
         raise Bug(
             f"merge {merge.id} was committed without counts for segment {entry.segment_id}",
@@ -230,19 +249,19 @@ def _counts_row(
         "stored": count.stored,
         "duplicates": count.duplicates,
         "conflicts": count.conflicts,
+        "now": now,
     }
 
 
-def _mark_merged(now: datetime) -> Update:
-    return (
-        update(segments)
-        .where(segments.c.id == bindparam("entry"), segments.c.merge_id == bindparam("merge"))
-        .values(
-            state=SegmentState.MERGED.value,
-            finished_at=now,
-            received=bindparam("received"),
-            stored=bindparam("stored"),
-            duplicates=bindparam("duplicates"),
-            conflicts=bindparam("conflicts"),
-        )
+_MARK_MERGED = (
+    update(segments)
+    .where(segments.c.id == bindparam("entry"), segments.c.merge_id == bindparam("merge"))
+    .values(
+        state=SegmentState.MERGED.value,
+        finished_at=bindparam("now"),
+        received=bindparam("received"),
+        stored=bindparam("stored"),
+        duplicates=bindparam("duplicates"),
+        conflicts=bindparam("conflicts"),
     )
+)
