@@ -48,6 +48,18 @@ READABLE = frozenset({Source.EXCHANGE, Source.ACTIVITY})
 """the sources that `World.sources` has an adapter for"""
 
 
+def import_pulling() -> None:
+    """Import what pulling needs, and nothing heavier: before a fork it is done once for all."""
+    import trailkeeper.microsoft.activity
+    import trailkeeper.microsoft.exchange
+    import trailkeeper.microsoft.token_cache
+    import trailkeeper.microsoft.token_crypto
+    import trailkeeper.microsoft.tokens
+    import trailkeeper.store.budget
+    import trailkeeper.store.landing
+    import trailkeeper.store.ledger  # noqa: F401
+
+
 class SystemClock:
     """Implements `ports.Clock` with the machine's clock."""
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from trailkeeper.model.stream import Source
     from trailkeeper.ports import Parking
     from trailkeeper.settings import TenantSettings
-    from trailkeeper.steps.collect import Collected, CollectProgress, CollectStep, Wanted
+    from trailkeeper.steps.collect import Collected, CollectProgress, CollectStep, Flag, Wanted
 
 _SourceOption = Annotated[
     str | None,
@@ -74,19 +73,18 @@ def collect(
 
       trailkeeper collect --tenant contoso --from 2026-10-01 --enqueue --wait --json
     """
-    with opened(config, verbose) as world:
+    with opened(config, verbose) as world, ExitStack() as open_until_done:
         asked = _asked(world, tenant, start, end, source, waits_for_nothing=wait and not enqueue)
-        stopping = Event()
-        step = _step(world, stopping)
+        step = _step(world, None if enqueue else open_until_done)
         added = step.plan(asked.tenant.name, asked.wanted)
         if enqueue:
             _announce(world, asked, added)
         if enqueue and not wait:
             return Exit.DONE
-        with output.progress(f"collect {tenant}") as shown, _stopping_on_signals(stopping):
+        with output.progress(f"collect {tenant}") as shown, _stopping_on_signals(step.stopping):
             run = step.watch if enqueue else step
             came = run(tenant, asked.wanted, lambda seen: _show(shown, seen))
-            if stopping.is_set():
+            if step.stopping.is_set():
                 raise KeyboardInterrupt
         return _conclude(world, asked, came, as_json)
 
@@ -129,20 +127,27 @@ def _asked(
     return _Asked(tenant, asked, sources, tuple(wanted))
 
 
-def _step(world: World, stopping: Event) -> CollectStep:
+def _step(world: World, open_until_done: ExitStack | None) -> CollectStep:
+    """The step; with its pulling processes, unless it only watches. Nothing is opened before."""
     from trailkeeper.steps.collect import CollectStep
+    from trailkeeper.supervisor.pulling import SharedFlag, pull_here, pulling_processes
 
     service = world.settings.service
+    stopping, pullers = SharedFlag(), None
+    if open_until_done:
+        pulling = pulling_processes(world.settings, service.searches_per_tenant, stopping)
+        pullers = open_until_done.enter_context(pulling)
     return CollectStep(
         ledger=world.ledger,
         clock=world.clock,
-        pull=replace(world.pull, stopping=stopping.is_set),
+        pull=pull_here if pullers else replace(world.pull, stopping=stopping.is_set),
         merge=world.merge,
         owner=world.owner,
         threads=service.searches_per_tenant,
         cadence=world.settings.collection.cadence(),
         lease_length=service.lease,
         stopping=stopping,
+        pullers=pullers,
     )
 
 
@@ -167,7 +172,7 @@ def _show(shown: output.Shown, seen: CollectProgress) -> None:
 
 
 @contextmanager
-def _stopping_on_signals(stopping: Event) -> Iterator[None]:
+def _stopping_on_signals(stopping: Flag) -> Iterator[None]:
     """Ctrl-C and SIGTERM give back what is being pulled; a second one stops at once."""
     asked = False
 

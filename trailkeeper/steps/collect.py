@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Event, current_thread
-from typing import Any
+from threading import Event
+from typing import Any, Protocol
 
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Transient, Unavailable
 from trailkeeper.model.feed import plan_feed_range
@@ -62,10 +63,19 @@ class Collected:
     """unfinished ones that were not waited for"""
 
 
+class Flag(Protocol):
+    """The part of `threading.Event` that is used here."""
+
+    def set(self) -> None: ...
+
+    def is_set(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class CollectStep:
     """One per command. `pull` and `merge` are the steps; `threads` segments are pulled at a time.
 
+    `pullers` runs the pulls, and is left open; without one, threads of this process do.
     `stopping` set: what is being pulled goes back to the ledger and the collection ends early.
     """
 
@@ -77,7 +87,8 @@ class CollectStep:
     threads: int
     cadence: Cadence
     lease_length: timedelta
-    stopping: Event = field(default_factory=Event)
+    stopping: Flag = field(default_factory=Event)
+    pullers: Executor | None = None
 
     def plan(self, tenant: str, wanted: Sequence[Wanted]) -> int:
         """Put the range into the ledger; how many segments were added.
@@ -105,10 +116,15 @@ class CollectStep:
         `Collected.failures` and the others go on.
         """
         with (
-            Crew(self.threads, "collect") as pullers,
+            self._open_pullers() as pullers,
             Crew(1, "merge") as merger,
         ):
             return _Run(self, tenant, wanted, on_progress, pullers, merger).until_done()
+
+    def _open_pullers(self) -> AbstractContextManager[Executor]:
+        if self.pullers:
+            return nullcontext(self.pullers)
+        return Crew(self.threads, "collect")
 
     def watch(
         self,
@@ -244,7 +260,8 @@ class _Run:
             if len(self._pulling) >= self._step.threads:
                 return
             if self._may_try(segment):
-                future = self._pullers.submit(self._pull, segment.id)
+                owner = f"{self._step.owner}:pull"
+                future = self._pullers.submit(self._step.pull, segment.id, owner)
                 self._pulling[future] = segment.id
 
     def _may_try(self, segment: Segment) -> bool:
@@ -258,9 +275,6 @@ class _Run:
             and self._try_after.get(segment.id, now) <= now
             and not self._is_parked(segment)
         )
-
-    def _pull(self, segment_id: int) -> Outcome:
-        return self._step.pull(segment_id, f"{self._step.owner}:{current_thread().name}")
 
     def _pulled(self, future: Future[Outcome]) -> None:
         segment_id = self._pulling.pop(future)
