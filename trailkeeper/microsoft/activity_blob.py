@@ -35,7 +35,8 @@ def read_blob(body: bytes, reader: RecordReader, request_id: str = "") -> Record
     except (ValueError, RecursionError):
         raise _unreadable("is no list of records in UTF-8", len(body), request_id) from None
     records = [text for text in texts if text.startswith("{")]
-    columns = reader.read((text, None, None) for text in records)
+    absent = [None] * len(records)
+    columns = reader.read(records, absent, absent)
     if len(records) < len(texts):
         strange = len(texts) - len(records)
         error = _unreadable(f"holds {strange} items that are no records", len(body), request_id)

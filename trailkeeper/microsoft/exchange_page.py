@@ -63,18 +63,21 @@ class ExchangePage:
 def read_page(body: bytes, reader: RecordReader, header_warnings: str = "") -> ExchangePage:
     """Parse a 200's body. Raises `Transient` when it is not the documented shape at all."""
     page = _page(body)
-    rows = [row for row in page.value if row.AuditData or not _is_bogus(row)]
-    if any(not isinstance(row.AuditData, str) for row in rows):
+    rows = page.value
+    if not all(row.AuditData for row in rows):
+        rows = [row for row in rows if row.AuditData or not _is_bogus(row)]
+    if any(type(row.AuditData) is not str for row in rows):
         _restore_spelling(rows, body)
-    records = reader.read((r.AuditData, r.Identity, r.CreationDate) for r in rows)
+    dates = [row.CreationDate for row in rows]
+    records = reader.read([row.AuditData for row in rows], [row.Identity for row in rows], dates)
     stated = [*_texts(page.warnings), *_texts(page.errors), *_header_texts(header_warnings)]
     link = page.next_link or page.bare_link
     return ExchangePage(
         records=records,
-        times=_times(rows, records, reader),
-        bogus=sum(_integer(row.ResultIndex) == -1 for row in page.value),
+        times=_times(dates, records, reader),
+        bogus=_integers([row.ResultIndex for row in page.value]).count(-1),
         warnings=tuple(stated),
-        result_count=_largest(row.ResultCount for row in rows),
+        result_count=_largest(_integers([row.ResultCount for row in rows])),
         more_available=_more_available(rows),
         next_link=link if isinstance(link, str) and link else None,
         types=frozenset({t for row in rows if type(t := row.RecordType) is str}),
@@ -150,8 +153,8 @@ def _is_bogus(row: _Row) -> bool:
     return not row.AuditData and _integer(row.ResultIndex) == -1
 
 
-def _times(rows: Sequence[_Row], records: RecordColumns, reader: RecordReader) -> list[int]:
-    times = [reader.micros(row.CreationDate) for row in rows]
+def _times(dates: list[Any], records: RecordColumns, reader: RecordReader) -> list[int]:
+    times = reader.all_micros(dates)
     if None not in times:
         return times  # type: ignore[return-value] # just checked
     placed = zip(times, records.created_at, records.placed_by, strict=True)
@@ -163,7 +166,7 @@ def _times(rows: Sequence[_Row], records: RecordColumns, reader: RecordReader) -
 
 def _more_available(rows: Iterable[_Row]) -> bool | None:
     """True if any row says so; None when no row says anything (documented since June 2026)."""
-    said = {bytes(row.AuditSearchRequestMetadata) for row in rows}
+    said = set(map(bytes, [row.AuditSearchRequestMetadata for row in rows]))
     said |= {
         str(row.moreRecordsAvailable).encode()
         for row in rows
@@ -179,8 +182,14 @@ _SAYS_TRUE = re.compile(rb"""^"?true|morerecordsavailable[\\"'\s:=]*true""", re.
 """a flag by itself, an object's, or the same object in a text"""
 
 
-def _largest(values: Iterable[object]) -> int | None:
-    return max((n for v in values if (n := _integer(v)) is not None), default=None)
+def _largest(values: list[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _integers(values: list[Any]) -> list[int | None]:
+    if set(map(type, values)) == {int}:
+        return values
+    return [_integer(value) for value in values]
 
 
 def _integer(value: object) -> int | None:
