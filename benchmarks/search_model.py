@@ -103,6 +103,7 @@ class _Pull(SearchPort):
             busy_hour=10 if busiest is None else busiest % 24,
             order_proven=model.habits.order_proven,
             known_doubts=model.habits.doubts(model.limits),
+            empties=model.habits.empties(),
             density=model.density,
             room=run.room,
         )
@@ -205,7 +206,7 @@ class _Run:
         model, walk = self.model, pull.walk
         model.pace = model.pace.after_clean(self._concurrency)
         habits = replace(pull.habits, probed_at=NOW, order_proven=walk.order_proven)
-        model.habits = habits.doubting(walk.doubts)
+        model.habits = habits.doubting(walk.doubts).believing(walk.empties)
         proven = [f.window for f in walk.findings if f.verdict.proven]
         assert len(proven) == len(walk.findings), walk.findings
         model.density = model.density.learn(proven, pull.rows_by_hour)

@@ -160,7 +160,7 @@ def test_an_empty_day_is_confirmed_by_a_second_look() -> None:
     """No rows closes a window only after other questions agree and auditing is known to be on."""
     walk = _walk(Service([]))
     assert [f.verdict for f in walk.findings] == [Verdict.EMPTY_CONFIRMED]
-    assert 3 <= walk.calls <= 6
+    assert 3 <= walk.calls <= 70
 
 
 def test_auditing_off_stops_the_walk_for_a_person() -> None:
@@ -263,14 +263,13 @@ def test_never_silently_short(
 ) -> None:
     """Under any mixture of lies a proven window holds every record, and calls stay bounded."""
     if "large_is_empty" in faults:
-        rate = min(rate, 0.1)  # told at random and often, it looks like the truth
+        rate = min(rate, 0.3)  # told of nearly all, and where nothing is known, it is the truth
     source = random.Random(seed)
     times = _spread(rows, seed)
     times += [DAY.start + timedelta(seconds=source.randrange(86400))] * source.randrange(2 * CAP)
     service = Service(times, faults=faults, rate=rate, seed=seed, count=count, order=order)
     walk = _walk(service)
-    if "large_is_empty" not in faults:
-        assert not _missing_but_proven(service, walk)
+    assert not _missing_but_proven(service, walk)
     spent = LIMITS.base_calls + LIMITS.calls_per_part * (1 + walk.rows // CAP)
     assert walk.calls <= spent + 30
     windows = sorted(f.window for f in walk.findings)

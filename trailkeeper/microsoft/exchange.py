@@ -76,7 +76,7 @@ class ExchangeSource:
     ) -> Pulled:
         """Walk `window`. An error that stops the walk comes back in `Pulled.interrupted`."""
         known = self._known(tenant)
-        habits = known.habits if known.habits.fresh(self._clock.now()) else SearchHabits()
+        habits = known.habits.fresh(self._clock.now())
         search = AuditSearch(self.client(tenant), sink, self._clock, self._limits, habits)
         walk = SearchWalk(
             search,
@@ -85,6 +85,7 @@ class ExchangeSource:
             busy_hour=self._busy_hour(tenant, known.density),
             order_proven=habits.order_proven,
             known_doubts=habits.doubts(self._limits),
+            empties=habits.empties(),
             still_ours=still_ours,
             room=lambda: self._room(Stream(tenant, self.source)),
             density=known.density,
@@ -122,6 +123,7 @@ class ExchangeSource:
             probed_at=search.habits.probed_at or now,
             order_proven=walk.order_proven,
         ).doubting(walk.doubts)
+        habits = habits.believing(walk.empties)
         if changes := habits.changed(known.habits):
             log.warning("search_habits_changed", tenant=tenant, **changes)
         if habits != known.habits:

@@ -206,37 +206,3 @@ def cut_by_rows(window: Window, answer: SearchAnswer, cap: int) -> tuple[Window,
     )
     pieces = window.split(*cuts)
     return pieces if len(pieces) > 1 else window.halves()
-
-
-def second_look(window: Window, busy_hour: int) -> tuple[Window, ...]:
-    """What to ask when `window` came back empty: its halves, and hours when work usually happens.
-
-    The narrow questions catch a service that answers nothing to large ones (D10), be they large by
-    their length or by what they hold.
-    """
-    halves = window.halves()
-    if len(halves) < 2:
-        return halves
-    if window.duration > timedelta(hours=2):
-        return (*halves, *busy_hours(window, busy_hour)[:_PROBES])
-    start = (window.start + window.duration * 15 / 32).replace(microsecond=0)
-    middle = Window(start, start + max(SECOND, window.duration / 16), window.axis)
-    return (*halves, *filter(None, [middle.intersect(window)]))
-
-
-_PROBES = 4
-_PROBE = timedelta(minutes=50)
-"""less than an hour, so that a service which fails from an hour on answers it"""
-
-
-def busy_hours(window: Window, busy_hour: int) -> list[Window]:
-    """The hours in `window` at which work usually happens, weekdays and the middle first."""
-    day = window.start.replace(hour=busy_hour, minute=5, second=0, microsecond=0)
-    hours = []
-    while day < window.end:
-        probe = Window(day, day + _PROBE, window.axis).intersect(window)
-        if probe:
-            hours.append(probe)
-        day += timedelta(days=1)
-    middle = window.start + window.duration / 2
-    return sorted(hours, key=lambda w: (w.start.weekday() > 4, abs(w.start - middle)))

@@ -14,6 +14,8 @@ from enum import StrEnum
 
 from trailkeeper.model.search import SearchAnswer, SearchLimits
 from trailkeeper.model.search_doubt import Doubts
+from trailkeeper.model.search_empty import EmptyAnswers
+from trailkeeper.model.search_witness import Witness, Witnesses
 
 PROVEN_FOR = timedelta(days=7)
 
@@ -46,9 +48,17 @@ class SearchHabits:
     """hints that were contradicted by a second look (`Doubts.harmless`)"""
     gives: int = 0
     """what one answer was caught giving at most; 0: as much as is asked for"""
+    heard: tuple[float, ...] = ()
+    """which windows came with rows and which hid them (`EmptyAnswers.heard`); empty while this
+    service was never caught hiding any"""
+    witnesses: tuple[Witness, ...] = ()
+    """rows that are known to exist; they are no habit, and are not found out anew"""
 
-    def fresh(self, now: datetime) -> bool:
-        return self.probed_at is not None and now - self.probed_at < PROVEN_FOR
+    def fresh(self, now: datetime) -> SearchHabits:
+        """What still counts at `now`: after `PROVEN_FOR` the habits are found out anew."""
+        if self.probed_at is not None and now - self.probed_at < PROVEN_FOR:
+            return self
+        return SearchHabits(witnesses=self.witnesses)
 
     def seen(self, answer: SearchAnswer, cap: int) -> SearchHabits:
         """What this answer teaches."""
@@ -73,6 +83,23 @@ class SearchHabits:
             gives=gives,
         )
 
+    def empties(self) -> EmptyAnswers:
+        """What a walk of this tenant begins with."""
+        unknown = self.probed_at is None
+        return EmptyAnswers(Witnesses(self.witnesses), list(self.heard), unknown=unknown)
+
+    def believing(self, empties: EmptyAnswers) -> SearchHabits:
+        """What a walk's empty answers have come to."""
+        heard = tuple(empties.heard) if empties.lies else ()
+        return replace(self, heard=heard, witnesses=empties.witnesses.kept())
+
+    @property
+    def hides_rows(self) -> str:
+        """Whether an empty answer was ever caught hiding rows."""
+        if self.probed_at is None:
+            return CountMeaning.UNKNOWN.value
+        return "yes" if any(seconds < 0 for seconds in self.heard) else "no"
+
     def changed(self, before: SearchHabits) -> dict[str, tuple[object, object]]:
         """What is known on both sides and differs: name to (before, now)."""
         pairs = {
@@ -80,6 +107,7 @@ class SearchHabits:
             "order_proven": (before.order_proven, self.order_proven),
             "says_more": (before.says_more, self.says_more),
             "gives": (before.gives, self.gives),
+            "hides_rows": (before.hides_rows, self.hides_rows),
         }
         return {
             name: pair
@@ -88,7 +116,9 @@ class SearchHabits:
         }
 
     def to_text(self) -> str:
-        fields = {**asdict(self), "probed_at": self.probed_at and self.probed_at.isoformat()}
+        fields = asdict(self)
+        fields["probed_at"] = self.probed_at and self.probed_at.isoformat()
+        fields["witnesses"] = [[w.second.isoformat(), w.key] for w in self.witnesses]
         return json.dumps(fields, sort_keys=True)
 
     @classmethod
@@ -99,6 +129,11 @@ class SearchHabits:
             fields["probed_at"] = datetime.fromisoformat(fields["probed_at"]).astimezone(UTC)
             fields["result_count"] = CountMeaning(fields["result_count"])
             fields["harmless"] = tuple(fields["harmless"])
+            fields["heard"] = tuple(map(float, fields.get("heard", ())))
+            fields["witnesses"] = tuple(
+                Witness(datetime.fromisoformat(second).astimezone(UTC), key)
+                for second, key in fields.get("witnesses", ())
+            )
             return cls(**fields)
         except (ValueError, TypeError, KeyError):
             return cls()

@@ -14,8 +14,9 @@ proven, suspect or a gap, and trusts no flag or count of the server to *end* a p
   returns exactly the rows already held is the covered part closed (the overlap is the witness that
   the order, and not chance, chose the rows). The first time, the covered part is asked again as a
   whole. Without order the part is cut where the rows lie.
-* An **empty** answer closes its part only after auditing is known to be on and a second, different
-  look (both halves and the hour in which work usually happens) is empty too.
+* An **empty** answer closes its part only after auditing is known to be on, and when the question,
+  stretched to a row that is known to exist, brings this row and none of the part; without such a
+  row other, different looks must be empty too (`trailkeeper.model.search_emptiness`).
 * A full second cannot be cut; `trailkeeper.model.search_dense` has its own ways.
 
 Calls are bounded: see `trailkeeper.model.search.SearchLimits`.
@@ -42,6 +43,7 @@ from trailkeeper.errors import (
 from trailkeeper.model.density import Density
 from trailkeeper.model.search import (
     SECOND,
+    UNTIMED,
     Order,
     SearchAnswer,
     SearchLimits,
@@ -51,10 +53,20 @@ from trailkeeper.model.search import (
     from_micros,
     keys_between,
     micros,
-    second_look,
 )
 from trailkeeper.model.search_dense import DenseSecond
 from trailkeeper.model.search_doubt import Doubts
+from trailkeeper.model.search_emptiness import (
+    EmptyPart,
+    EmptyPort,
+    Hidden,
+    Later,
+    Narrower,
+    Proven,
+    sparse_stretch,
+    usual,
+)
+from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.window import Window, parse_instant, subtract
 
@@ -84,6 +96,10 @@ class Part:
     """the neighbour whose cover this part's answer must witness"""
     answer: SearchAnswer | None = None
     """an answer already at hand, from a second look"""
+    waited: bool = False
+    """came back empty, and was put off until more is known"""
+    usual: float = 0.0
+    """records to expect in the longest empty window that it is a piece of"""
 
     def release_claim(self) -> Covered | None:
         """Give up the neighbour, and with it the overlap: the windows are disjoint again."""
@@ -135,6 +151,8 @@ class SearchWalk:
     """UTC hour in which records are most likely, for the second look at an empty window"""
     known_doubts: Doubts | None = None
     """what this tenant's short answers are worth; nothing known by default"""
+    empties: EmptyAnswers = field(default_factory=EmptyAnswers)
+    """what its empty answers are worth, likewise"""
     order_proven: bool = False
     """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
     still_ours: Callable[[], None] = lambda: None
@@ -159,10 +177,6 @@ class SearchWalk:
         """calls of full seconds, which have bounds of their own"""
         self._held: deque[SearchAnswer] = deque(maxlen=_HELD)
         """answers that closed nothing, but whose rows must show again"""
-        self._lied_empty: timedelta | None = None
-        """length of the shortest window that came back empty and was not"""
-        self._told_rows = timedelta()
-        """length of the longest window that came back with rows"""
 
     def run(self) -> list[Finding]:
         """Walk until every part has a finding, a bound is reached, or an error stops it.
@@ -202,8 +216,7 @@ class SearchWalk:
         self.rows += answer.rows
         self.foreign += answer.foreign()
         self.doubts.notice(answer)
-        if answer.rows:
-            self._told_rows = max(self._told_rows, window.duration)
+        self.empties.notice(answer, self.doubts.of(answer))
         return answer
 
     @property
@@ -250,7 +263,7 @@ class SearchWalk:
         elif missing := self._missing(part.window, answer):
             self._held.append(answer)
             self._distrust(part, f"{missing} rows that were there a moment ago are missing")
-        elif answer.rows:
+        elif keys_between(answer, part.window) or UNTIMED in answer.times:
             self._short(part, answer)
         else:
             self._empty(part, answer)
@@ -405,7 +418,8 @@ class SearchWalk:
         if doubt := self.doubts.of(answer):
             if not self._agrees(part, answer, part.window.halves()):
                 self.doubts.founded(doubt, answer)
-                self._lied(part.window)
+                self.empties.troubled = True
+                self._reopen()
                 return
             self.doubts.unfounded(doubt, answer)
             evidence["second_look"] = doubt
@@ -429,38 +443,74 @@ class SearchWalk:
         return self.order_proven
 
     def _empty(self, part: Part, answer: SearchAnswer) -> None:
-        """No rows is not no events: a second, different look must agree."""
+        """No rows is not no events."""
         if not self._audited:
             self.calls += 1
             self.port.require_auditing()
             self._audited = True
-        if self._empty_is_worthless(part.window):
-            self._push(Part(half, depth=part.depth) for half in part.window.halves())
-            return
-        looks = second_look(part.window, self.busy_hour)
-        if not self._agrees(part, answer, looks):
-            self._lied(part.window)
+        part.usual = max(part.usual, usual(self.density, part.window))
+        lies = len(self.empties.lies)
+        empty = EmptyPart(
+            _Looks(self),
+            part.window,
+            self.empties,
+            self.limits,
+            part.usual,
+            self.busy_hour,
+            part.depth,
+        )
+        found = empty.prove(answer, may_wait=not part.waited and bool(self._todo))
+        if isinstance(found, Proven):
+            verdict = Verdict.EMPTY_CONFIRMED
+            self._close(part.window, verdict, "", answer.sent_at, found.evidence)
+        elif isinstance(found, Later):
+            part.answer, part.waited = answer, True
+            self._todo.insert(0, part)
+        elif isinstance(found, Narrower):
+            depth = part.depth + (part.window.duration <= self.empties.told())
+            self._push(Part(piece, depth=depth, usual=part.usual) for piece in found.pieces)
+        elif isinstance(found, Hidden):
+            self.empties.hid(part.window)
+            self._unhidden(part, found.answer)
         else:
-            evidence: dict[str, object] = {"looks": 1 + len(looks)}
-            self._close(part.window, Verdict.EMPTY_CONFIRMED, "", answer.sent_at, evidence)
+            self._close(part.window, Verdict.SUSPECT, found.reason)
+        if len(self.empties.lies) > lies:
+            self._reopen()
 
-    def _lied(self, window: Window) -> None:
-        """The service hid rows of a window this long: what it called empty is asked again."""
-        shortest = min(self._lied_empty or window.duration, window.duration)
-        self._lied_empty = shortest
+    def _unhidden(self, part: Part, answer: SearchAnswer) -> None:
+        """A look brought rows of a part that had come back empty."""
+        self._held.append(answer)
+        if answer.asked.covers(part.window) and self._sound(answer):
+            evidence: dict[str, object] = {
+                "rows": len(keys_between(answer, part.window)),
+                "hidden_at_first": True,
+            }
+            self._close(part.window, Verdict.COMPLETE, "", answer.sent_at, evidence)
+        elif len(part.window.halves()) < 2:
+            self._distrust(part, "the same question was answered differently")
+        else:
+            self._push(Part(h, usual=part.usual) for h in part.window.halves())
+
+    def _sound(self, answer: SearchAnswer) -> bool:
+        """Whether nothing speaks against this answer being whole."""
+        return not (
+            answer.unclean()
+            or answer.truncated(self._cap)
+            or self.doubts.of(answer)
+            or self._missing(answer.asked, answer)
+        )
+
+    def _reopen(self) -> None:
+        """The service was caught: ask again what was called empty on less than is wanted now."""
         doubted = [
             f
             for f in self.findings
-            if f.verdict is Verdict.EMPTY_CONFIRMED and f.window.duration >= shortest
+            if f.verdict is Verdict.EMPTY_CONFIRMED
+            and "witness" not in f.evidence
+            and self.empties.looks(f.window) > int(str(f.evidence["looks"]))
         ]
         self.findings = [f for f in self.findings if f not in doubted]
         self._push(Part(f.window) for f in doubted)
-
-    def _empty_is_worthless(self, window: Window) -> bool:
-        """Whether this service has been caught answering nothing to questions of this length."""
-        if self._lied_empty is None or len(window.halves()) < 2:
-            return False
-        return window.duration >= self._lied_empty or window.duration > self._told_rows
 
     def _agrees(self, part: Part, answer: SearchAnswer, looks: Sequence[Window]) -> bool:
         """Ask `looks` too: True when they bring nothing that `answer` did not.
@@ -534,6 +584,26 @@ class SearchWalk:
         if inside:
             seen = observed_at or self.port.now()
             self.findings.append(Finding(inside, verdict, seen, reason, evidence or {}))
+
+
+class _Looks(EmptyPort):
+    """A walk, as the proof of an empty part sees it."""
+
+    def __init__(self, walk: SearchWalk) -> None:
+        self._walk = walk
+
+    def ask(self, window: Window) -> SearchAnswer:
+        return self._walk._ask(window)
+
+    def sound(self, answer: SearchAnswer) -> bool:
+        return self._walk._sound(answer)
+
+    def pause(self, seconds: float) -> None:
+        self._walk.port.pause(seconds)
+
+    def sparse(self, length: timedelta, most: int) -> Window | None:
+        proven = [f for f in self._walk.findings if f.verdict.proven]
+        return sparse_stretch(proven, length, most)
 
 
 class _Patient:

@@ -1,0 +1,316 @@
+"""Proving that a part which came back without rows has none (D10).
+
+Best is a *witness*: the question stretched until it holds a row that is known to exist. An answer
+that has this row and none of the part is as good as any answer with rows. Where no known row is
+near, or none shows, other questions about the same time have to be empty too: how many depends on
+how often this service was caught hiding rows of windows about as long. Where no number helps, the
+part is asked in pieces, and what cannot be cut is suspect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from trailkeeper.errors import AnswerTooLarge, Lost
+from trailkeeper.model.density import Density
+from trailkeeper.model.search import SECOND, SearchAnswer, SearchLimits, keys_between
+from trailkeeper.model.search_empty import MOST_LOOKS, SECOND_SIGHT, EmptyAnswers
+from trailkeeper.model.search_looks import first_looks, second_look, stretched
+from trailkeeper.model.search_witness import Witness
+from trailkeeper.model.segment import Finding
+from trailkeeper.model.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The part is empty."""
+
+    evidence: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The part is not empty: `answer` has rows of it."""
+
+    answer: SearchAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Narrower:
+    """Nothing is known; `pieces` of the part are to be asked."""
+
+    pieces: Sequence[Window]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing is known yet; other parts may bring the rows that can witness."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """Nothing is known, and no question is left that could tell."""
+
+    reason: str
+
+
+Emptiness = Proven | Hidden | Narrower | Later | Unproven
+
+
+class EmptyPort(Protocol):
+    """What is needed of the walk. Calls raise what the transport raises."""
+
+    def ask(self, window: Window) -> SearchAnswer: ...
+
+    def sound(self, answer: SearchAnswer) -> bool:
+        """Whether this answer would close what it was asked for, if it has rows."""
+        ...
+
+    def pause(self, seconds: float) -> None: ...
+
+    def sparse(self, length: timedelta, most: int) -> Window | None:
+        """So much proven time on end with rows, but no more than `most`; None if there is none."""
+        ...
+
+
+@dataclass
+class EmptyPart:
+    """One attempt at `window`, which came back empty. `usual`: records that such a time has,
+    where the tenant's week is known."""
+
+    port: EmptyPort
+    window: Window
+    known: EmptyAnswers
+    limits: SearchLimits
+    usual: float
+    busy_hour: int
+    depth: int
+    """how often a window that should have been short enough was halved"""
+    hid: Window | None = field(default=None, init=False)
+    """the shortest question that should have shown a known row and did not, or would not"""
+    asked_hid: bool = field(default=False, init=False)
+    """it was really asked"""
+    doubted: bool = field(default=False, init=False)
+    """a known row showed in an answer that is not sound"""
+    agreed: int = field(default=1, init=False)
+    """empty answers about all of the window"""
+    looked: int = field(default=0, init=False)
+
+    def prove(self, answer: SearchAnswer, *, may_wait: bool) -> Emptiness:
+        """`answer` has no row of the part; `may_wait`: other parts are still to be asked."""
+        if answer.rows and self.port.sound(answer):  # of the second before, or of an overlap
+            return Proven({"looks": 1, "witness": answer.rows})
+        if self.known.silent:
+            return self._unanswered()
+        if found := self._witnessed():
+            return found
+        if may_wait and not self.asked_hid:
+            return Later()
+        if self.hid and self._silent():
+            return self._unanswered()
+        if self.hid and not self._hid_by_length():
+            return self._narrower("rows that are known to exist are not answered")
+        if self.doubted and self.known.liar and self.window.duration > self.known.told():
+            return self._narrower("no answer about so much time is free of doubt")
+        return self._unwitnessed()
+
+    # --- with a witness ---
+
+    def _witnessed(self) -> Proven | Hidden | None:
+        """None when no known row is near, or none shows."""
+        spent: Counter[Witness] = Counter()
+        for _ in range(2 * self.limits.tries):
+            witness = self._next(spent)
+            if witness is None:
+                return None
+            answer = self._look(witness.stretched(self.window))
+            if answer is None:
+                self.known.witnesses.forget(witness)
+            elif keys_between(answer, self.window):
+                return Hidden(answer)
+            elif witness.key in answer.keys and self.port.sound(answer):
+                return Proven({"looks": 1 + self.looked, "witness": answer.rows})
+            elif witness.key in answer.keys and not answer.truncated(self.limits.cap):
+                self.doubted, self.hid = True, None
+                return None
+            else:
+                spent[witness] += self._failed(answer, spent[witness])
+        return None
+
+    def _failed(self, answer: SearchAnswer, tries: int) -> int:
+        """How many of its tries this answer costs the witness."""
+        if answer.unclean():
+            self.port.pause(self.limits.retry_pause * 2**tries)
+            return 1
+        if answer.rows:
+            return self.limits.tries
+        self._hides(answer.asked)
+        self.asked_hid = True
+        self.known.hid(answer.asked)
+        return 0
+
+    def _hides(self, question: Window) -> None:
+        self.hid = min(self.hid or question, question, key=lambda w: w.duration)
+
+    def _next(self, spent: Counter[Witness]) -> Witness | None:
+        """The nearest known row whose question may still bring it."""
+        for witness in self.known.witnesses.near(self.window, self._reach):
+            question = witness.stretched(self.window)
+            if self.known.hopeless(question):
+                self._hides(question)
+            elif spent[witness] < self.limits.tries:
+                return witness
+        return None
+
+    def _hid_by_length(self) -> bool:
+        """Whether the witness was hidden because it is far, not because of what the part holds.
+
+        The control: a question as long, about proven time with fewer rows than one answer was seen
+        to bring. If that is hidden too, length alone explains it, and shorter ones tell the truth.
+        """
+        if self.hid is None or self.window.duration > self.known.told():
+            return False
+        length = self.hid.duration
+        if self.known.by_length is None or length < self.known.by_length:
+            control = self.port.sparse(length, self.known.most)
+            if control is None or not self._hidden(control):
+                return False
+            self.known.by_length = length
+        return True
+
+    def _hidden(self, control: Window) -> bool:
+        """Whether `control`, of which a row is known, comes back empty each time."""
+        if not self.known.witnesses.near(control, timedelta()):
+            return False
+        for _ in range(self.limits.tries):
+            answer = self._look(control)
+            if answer is None or answer.rows or answer.unclean():
+                return False
+        self.known.hid(control)
+        return True
+
+    @property
+    def _reach(self) -> timedelta:
+        return _FAR if self.usual >= _USUAL else _REACH
+
+    def _silent(self) -> bool:
+        """Whether not even a known row's own second is answered."""
+        witness = min(self.known.witnesses.near(self.window, _FAR), default=None)
+        if witness is None or self.known.told():
+            return False
+        second = Window(witness.second, witness.second + SECOND, self.window.axis)
+        for _ in range(self.limits.tries):
+            answer = self._look(second)
+            if answer is None or answer.rows or answer.unclean():
+                return False
+        self.known.silent = True
+        return True
+
+    def _unanswered(self) -> Unproven:
+        return Unproven("the service answers no rows, not even those that are known to exist")
+
+    # --- without ---
+
+    def _unwitnessed(self) -> Emptiness:
+        """Other questions about the same time must be empty too."""
+        looks = self.known.looks(self.window)
+        if looks > MOST_LOOKS or self.known.hopeless(self.window):
+            return self._narrower("the service hides rows, and no known row shows that none are")
+        if not self.known.lies:
+            others = second_look(self.window, self.busy_hour)
+            if self.known.blank:
+                others += first_looks(self.window, self.busy_hour)
+            for other in others:
+                if found := self._compared(other):
+                    return found
+            self.agreed = SECOND_SIGHT
+        for other in stretched(self.window, 2 * MOST_LOOKS):
+            if self.agreed < looks and (found := self._compared(other)):
+                return found
+        if self.agreed < looks:
+            return self._narrower("no question about this time alone is answered")
+        if self.usual >= _USUAL:
+            usual = f"usually about {self.usual:,.0f} records, and none now"
+            return Unproven(f"{usual}; no known row shows that none are hidden")
+        return Proven({"looks": self.agreed})
+
+    def _compared(self, other: Window) -> Emptiness | None:
+        """Ask `other` too; None when it brings nothing that decides."""
+        answer = self._look(other)
+        if answer is None:
+            beyond = other.covers(self.window)  # the horizon, perhaps
+            return None if beyond else self._narrower("not answered in one piece")
+        if keys_between(answer, self.window):
+            return Hidden(answer)
+        if reason := answer.unclean():
+            return self._narrower(reason)
+        if answer.rows and other.covers(self.window) and self.port.sound(answer):
+            return Proven({"looks": 1 + self.looked, "witness": answer.rows})
+        self.agreed += not answer.rows  # rows of the margin that prove nothing are no look
+        return None
+
+    def _narrower(self, reason: str) -> Emptiness:
+        """Pieces as long as the service was seen to answer truthfully, else halves."""
+        length, halves = self.window.duration, self.window.halves()
+        if len(halves) < 2 or length <= _NARROWEST:
+            return Unproven(reason)
+        told = self.known.told()
+        if length <= told and self.depth >= self.limits.distrust_depth:
+            return Unproven(reason)
+        if length <= told or told * _MOST_PIECES < length:
+            return Narrower(halves)
+        count = math.ceil(length / told)
+        cuts = (self.window.start + length * n / count for n in range(1, count))
+        return Narrower(self.window.split(*(cut.replace(microsecond=0) for cut in cuts)))
+
+    def _look(self, window: Window) -> SearchAnswer | None:
+        """None when the service does not answer for this time, or not in one piece."""
+        self.looked += 1
+        try:
+            return self.port.ask(window)
+        except (Lost, AnswerTooLarge):
+            return None
+
+
+_MOST_PIECES = 64
+_NARROWEST = timedelta(seconds=30)
+"""shorter pieces of a stretch without rows are not worth their calls"""
+_REACH = timedelta(days=7)
+"""how far a witness may be: whatever lies between is fetched with it"""
+_FAR = timedelta(days=90)
+"""the same where rows are expected"""
+_USUAL = 20
+"""records that a window must usually have before its emptiness is no matter of course"""
+
+
+def usual(density: Density, window: Window) -> float:
+    """Records to expect in `window`; 0 while the tenant's week is not known."""
+    return density.expected(window) if density.known else 0.0
+
+
+def sparse_stretch(findings: Iterable[Finding], length: timedelta, most: int) -> Window | None:
+    """`length` of the time that `findings` prove on end, with at most `most` rows, but some.
+
+    Counted by whole findings, so that no row is missed.
+    """
+    run: list[Finding] = []
+    for finding in sorted(findings, key=lambda f: f.window):
+        if run and run[-1].window.end != finding.window.start:
+            run = []
+        run.append(finding)
+        while len(run) > 1 and finding.window.end - run[1].window.start >= length:
+            del run[0]
+        start, rows = run[0].window.start, sum(_rows(f) for f in run)
+        if finding.window.end - start >= length and 0 < rows <= most:
+            return Window(start, start + length, finding.window.axis)
+    return None
+
+
+def _rows(finding: Finding) -> int:
+    rows = finding.evidence.get("rows", 0)
+    return rows if isinstance(rows, int) else 0

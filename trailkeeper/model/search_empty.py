@@ -1,0 +1,105 @@
+"""What one tenant's empty answers are worth: what it told, what it hid, and which rows must show.
+
+The counterpart of `trailkeeper.model.search_doubt` for answers without rows (D10).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from trailkeeper.model.search import SearchAnswer
+from trailkeeper.model.search_witness import Witnesses
+from trailkeeper.model.window import Window
+
+SECOND_SIGHT = 2
+"""looks at a window of a service that was never caught lying"""
+MOST_LOOKS = 8
+"""empty answers about one window, at most; a lie told more often needs another way"""
+HEARD = 50
+"""answers that are remembered as told, and as many as hidden"""
+
+
+@dataclass
+class EmptyAnswers:
+    """`witnesses` and `heard` outlive the walk."""
+
+    witnesses: Witnesses = field(default_factory=Witnesses)
+    heard: list[float] = field(default_factory=list)
+    """lengths in seconds of windows that came with rows; negative: came empty and were not"""
+    troubled: bool = False
+    """this service told a lie of another kind in this walk: nothing is believed at second sight"""
+    unknown: bool = True
+    """nothing is known of this service from earlier walks"""
+    most: int = 0
+    """rows of the largest answer of this walk that no doubt was due of"""
+    by_length: timedelta | None = None
+    """in this walk rows were seen to be hidden from this length on for no other reason"""
+    silent: bool = False
+    """in this walk it answered no row at all, not even a known one by itself"""
+
+    def notice(self, answer: SearchAnswer, doubt: str) -> None:
+        """Learn from any answer; one of which `doubt` is due tells no truth."""
+        if answer.unclean():
+            self.troubled = True
+        elif answer.rows and not doubt:
+            self._hear(answer.asked.duration.total_seconds())
+            self.most = max(self.most, answer.rows)
+        self.witnesses.notice(answer)
+
+    def hid(self, window: Window) -> None:
+        """`window` came back empty, and rows of it are known."""
+        self._hear(-window.duration.total_seconds())
+
+    @property
+    def lies(self) -> list[float]:
+        """Lengths of the windows whose rows were hidden, in seconds."""
+        return [-seconds for seconds in self.heard if seconds < 0]
+
+    @property
+    def liar(self) -> bool:
+        """Whether this service was caught lying, about rows it hid or otherwise."""
+        return self.troubled or bool(self.lies)
+
+    @property
+    def blank(self) -> bool:
+        """Whether no row of this tenant was ever seen, and no walk ended without one."""
+        return self.unknown and not self.heard and not self.witnesses
+
+    def looks(self, window: Window) -> int:
+        """How many empty answers about `window` are believed where there is no witness."""
+        if not self.lies:
+            return MOST_LOOKS if self.blank else SECOND_SIGHT + self.troubled
+        lies, truths = self._experience(window, slack=0.1)
+        odds = (lies + 0.5) / (lies + truths + 1)
+        return max(SECOND_SIGHT + 1, math.ceil(math.log(_DOUBT) / math.log(odds)))
+
+    def hopeless(self, window: Window) -> bool:
+        """Whether this service was only ever seen to hide the rows of windows as long."""
+        lies, truths = self._experience(window)
+        return lies > 1 and not truths
+
+    def told(self) -> timedelta:
+        """The longest window that came with rows among those shorter than any that hid them."""
+        shortest = min(self.lies, default=math.inf)
+        return timedelta(seconds=max((s for s in self.heard if 0 < s < shortest), default=0))
+
+    def _experience(self, window: Window, slack: float = 0.0) -> tuple[int, int]:
+        """Lies about windows no longer than this one, and truths about windows no shorter."""
+        length = window.duration.total_seconds()
+        lies = sum(seconds <= length * (1 + slack) for seconds in self.lies)
+        truths = sum(seconds >= length * (1 - slack) for seconds in self.heard)
+        return lies, truths
+
+    def _hear(self, seconds: float) -> None:
+        """The longest truths and the shortest lies say most, and are remembered."""
+        self.heard.append(seconds)
+        if len(self.heard) - len(self.lies) > HEARD:
+            self.heard.remove(min(s for s in self.heard if s > 0))
+        if len(self.lies) > HEARD:
+            self.heard.remove(-max(self.lies))
+
+
+_DOUBT = 1e-3
+"""the chance of being lied to all the same that is taken where there is no witness"""

@@ -1,0 +1,82 @@
+"""Which other questions about a time that came back empty could bring rows that were hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from trailkeeper.model.search import SECOND
+from trailkeeper.model.window import Window
+
+
+def second_look(window: Window, busy_hour: int) -> list[Window]:
+    """What to ask when nothing speaks against the emptiness of `window`, and no row is known.
+
+    Its halves, and hours when work usually happens: the narrow questions catch a service that
+    answers nothing to large ones, be they large by their length or by what they hold.
+    """
+    halves = window.halves()
+    if len(halves) < 2:
+        return [window]
+    if window.duration > _LONG and (hours := busy_hours(window, busy_hour)):
+        return [*halves, *hours[:_PROBES], *_closer(hours[0])]
+    start = (window.start + window.duration * 15 / 32).replace(microsecond=0)
+    middle = Window(start, start + max(SECOND, window.duration / 16), window.axis)
+    return [*halves, *filter(None, [middle.intersect(window)])]
+
+
+def first_looks(window: Window, busy_hour: int) -> list[Window]:
+    """What to ask beyond `second_look` when no row of this tenant was ever seen.
+
+    Pieces that cover all of `window`, and all hours of a working day: one row is enough to learn
+    from, wherever and however it is hidden.
+    """
+    if window.duration < _PIECES * SECOND:
+        return []
+    cuts = (window.start + window.duration * n / _PIECES for n in range(1, _PIECES))
+    looks = list(window.split(*(cut.replace(microsecond=0) for cut in cuts)))
+    if window.duration > _PIECES * _PROBE:
+        for hour in busy_hours(window, busy_hour)[:1]:
+            midnight = hour.start.replace(hour=0, minute=0)
+            looks += Window(midnight, midnight + timedelta(days=1), window.axis).pieces(_PROBE)
+    return [look for each in looks if (look := each.intersect(window))]
+
+
+def stretched(window: Window, count: int) -> Iterator[Window]:
+    """Questions that hold `window` and a little more after or before it, each other: none is
+    answered from a memory, and rows of the margin are witnesses."""
+    for n in range(1, count + 1):
+        margin = max(n * SECOND, window.duration * n / 32)
+        start, end = (
+            (window.start, window.end + margin) if n % 2 else (window.start - margin, window.end)
+        )
+        yield Window(start.replace(microsecond=0), end.replace(microsecond=0), window.axis)
+
+
+def _closer(probe: Window) -> Iterator[Window]:
+    """Ever shorter questions about the middle of `probe`, down to a second or two."""
+    length = probe.duration / 5
+    while length >= SECOND:
+        start = (probe.start + (probe.duration - length) / 2).replace(microsecond=0)
+        yield Window(start, start + length, probe.axis)
+        length /= 5
+
+
+def busy_hours(window: Window, busy_hour: int) -> list[Window]:
+    """The hours in `window` at which work usually happens, weekdays and the middle first."""
+    day = window.start.replace(hour=busy_hour, minute=5, second=0, microsecond=0)
+    hours = []
+    while day < window.end:
+        probe = Window(day, day + _PROBE, window.axis).intersect(window)
+        if probe:
+            hours.append(probe)
+        day += timedelta(days=1)
+    middle = window.start + window.duration / 2
+    return sorted(hours, key=lambda w: (w.start.weekday() > 4, abs(w.start - middle)))
+
+
+_LONG = timedelta(hours=2)
+_PROBES = 4
+_PIECES = 16
+_PROBE = timedelta(minutes=50)
+"""less than an hour, so that a service which fails from an hour on answers it"""
