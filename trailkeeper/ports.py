@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
-from trailkeeper.errors import TrailkeeperError
+from trailkeeper.errors import NeedsPerson, TrailkeeperError
 from trailkeeper.model.blob import Blob, BlobLag, BlobMark, Work
 from trailkeeper.model.expiry import CertificateNote
 from trailkeeper.model.planning import Frontier
@@ -83,6 +83,10 @@ class Pulled:
     """calls that were refused for their rate and waited out"""
     marks: tuple[BlobMark, ...] = ()
     """what became of the feed's blobs; recorded in the same transaction as the landing"""
+    refused: Mapping[str, NeedsPerson] = field(default_factory=dict)
+    """content types of the feed that were asked for and need a person; the others were read"""
+    answered: frozenset[str] = frozenset()
+    """content types of the feed that were parked, were tried again, and were read"""
 
 
 class AuditSource(Protocol):
@@ -171,6 +175,12 @@ class Parking:
     remedy: str
     retry_at: datetime | None
     """when it is tried again by itself; None: only on `tenants resume`"""
+    content_type: str = ""
+    """of the feed: only this one is refused, and the others go on; empty: the whole source"""
+
+    def stops(self, source: Source) -> bool:
+        """Whether nothing of `source` is pulled while this lasts."""
+        return not self.content_type and self.source in (None, source)
 
 
 class Notebook(Protocol):
@@ -402,12 +412,20 @@ class Ledger(Notebook, Worklist, Protocol):
 
     # parking
     def park(self, parking: Parking) -> None:
-        """Stop a tenant or one source; segments stay as they are. Replaces an earlier parking of
-        the same tenant and source, except that only `PAUSED` replaces `PAUSED`."""
+        """Stop a tenant, one source, or name one content type that is refused; segments stay as
+        they are. Replaces an earlier parking of the same tenant, source and content type, except
+        that only `PAUSED` replaces `PAUSED`."""
         ...
 
     def unpark(self, tenant: str, source: Source | None = None) -> bool:
-        """Lift one source's parking, or with None all of the tenant's; was there one?"""
+        """Lift one source's parking, or with None all of the tenant's; was there one?
+
+        Refused content types of what is lifted are to be tried at once, and go when they answer.
+        """
+        ...
+
+    def content_answered(self, tenant: str, source: Source, content_type: str) -> None:
+        """Lift the parking of one content type: it was asked for, and answered."""
         ...
 
     def parkings(self, tenant: str | None = None) -> list[Parking]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -545,6 +546,33 @@ class TestStandstill:
         assert [p.source for p in ledger.parkings()] == [None, Source.EXCHANGE]
         assert ledger.unpark("contoso") is True
         assert ledger.unpark("contoso") is False
+
+    def test_a_refused_content_type_stops_nothing(self, ledger: Ledger) -> None:
+        """It stands beside the parking of the whole source, and its stream goes on."""
+        plan(ledger, new(0, FEED))
+        refused = [
+            self._parking(source=Source.ACTIVITY, content_type=name, retry_at=at(24))
+            for name in ("Audit.Exchange", "Audit.General")
+        ]
+        for parking in refused:
+            ledger.park(parking)
+        assert ledger.parkings("contoso") == refused
+        assert not any(parking.stops(Source.ACTIVITY) for parking in refused)
+        assert [s.stream for s in ledger.due(T0, MANY, MANY)] == [FEED]
+        assert take(ledger).segment.stream == FEED
+
+    def test_a_refused_content_type_goes_when_it_answers(self, ledger: Ledger) -> None:
+        """Lifting its tenant or source has it tried at once; only its answer takes it away."""
+        refused = self._parking(
+            source=Source.ACTIVITY, content_type="Audit.Exchange", retry_at=at(24)
+        )
+        ledger.park(refused)
+        assert ledger.unpark("contoso", Source.EXCHANGE) is False
+        assert ledger.unpark("contoso") is True
+        assert ledger.parkings() == [replace(refused, retry_at=T0)]
+        ledger.content_answered("contoso", Source.ACTIVITY, "Audit.General")
+        ledger.content_answered("contoso", Source.ACTIVITY, "Audit.Exchange")
+        assert ledger.parkings() == []
 
     def test_the_newest_reason_is_shown(self, ledger: Ledger) -> None:
         """Parking again replaces reason and time."""

@@ -17,6 +17,7 @@ from tests.configured import Configured
 from tests.e2e.running import coverage, exported, service, trailkeeper, until
 from tests.servers.redis import RedisServer
 from trailkeeper.bootstrap import SystemClock, World
+from trailkeeper.model.coverage import Coverage
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports import Clock
@@ -264,6 +265,57 @@ def test_disabled_by_an_administrator(boxed: Boxed, tmp_path: Path) -> None:
         }
         assert others == set(stored(folder, tmp_path))
         assert fates(box)["started_too_soon"] == 0
+
+
+def test_a_refused_content_type_stops_only_itself(boxed: Boxed, tmp_path: Path) -> None:
+    """The others are read on every minute and nothing is asked of the refused one until its daily
+    try; coverage names it. Once it answers, the time that lacks it is read again."""
+    with boxed() as box:
+        fill(box, "contoso", 60, 20 * HOUR, HOUR)
+        box.control.alter("contoso", disabled_content=["Audit.SharePoint"])
+        folder = configured(tmp_path, box)
+        clock = ShiftedClock()
+        with opened(folder, clock) as world:
+            stream = Stream("contoso", Source.ACTIVITY)
+
+            def minutes_later(minutes: float) -> None:
+                clock.ahead += timedelta(minutes=minutes)
+                ahead = clock.ahead.total_seconds()
+                box.control.set_clock(events_offset=ahead, identity_offset=ahead)
+                serve(world, "contoso")
+
+            def covered() -> Coverage:
+                extent = world.ledger.extent(stream)
+                assert extent is not None
+                return world.cover.of_stream(stream, extent)
+
+            serve(world, "contoso")
+            (parking,) = world.ledger.parkings("contoso")
+            assert (parking.content_type, parking.code) == ("Audit.SharePoint", "AF20023")
+            fill(box, "contoso", 40, 0 * HOUR, -0.01 * HOUR)
+            box.control.clear_counters()
+            minutes_later(10)
+            minutes_later(10)
+            called = box.control.counters()["by_tenant"]["contoso"]
+            assert not [label for label in called if "start" in label or "list" in label]
+            others = {
+                record["AuditData"]
+                for record in box.control.feed_truth("contoso")
+                if record["contentType"] != "Audit.SharePoint"
+            }
+            assert set(kept(world, "contoso")) == others
+            reasons = {gap.reason for gap in covered().gaps}
+            assert all("Audit.SharePoint is refused" in reason for reason in reasons), reasons
+            assert covered().complete == ()
+            box.control.alter("contoso", disabled_content=[])
+            minutes_later(1)
+            assert covered().gaps, "tried before its time"
+            minutes_later(24 * 60)
+            assert world.ledger.parkings("contoso") == []
+            assert kept(world, "contoso") == truth(box)
+            forgotten = covered().gaps  # what the feed no longer has after this day
+            assert all("seven days only" in gap.reason for gap in forgotten)
+            assert all(gap.window.end <= clock.now() - 6.9 * DAY for gap in forgotten)
 
 
 def test_twenty_tenants_through_beat_and_workers(

@@ -220,7 +220,7 @@ def _raise_hindrance(came: Collected) -> None:
 
     stuck = {segment.stream.source for segment in came.left}
     for parking in came.parked:
-        if parking.source in stuck or (parking.source is None and stuck):
+        if parking.content_type or parking.source in stuck or (parking.source is None and stuck):
             raise NeedsPerson(_whose(parking), parking.remedy, parking.code)
     for error in came.failures:
         raise error
@@ -228,6 +228,7 @@ def _raise_hindrance(came: Collected) -> None:
 
 def _whose(parking: Parking) -> str:
     where = f"{parking.tenant}/{parking.source.value}" if parking.source else parking.tenant
+    where += f"/{parking.content_type}" if parking.content_type else ""
     return f"{where}: {parking.summary}"
 
 

@@ -80,6 +80,7 @@ def _parking_json(parking: Parking) -> dict[str, Any]:
 
     return {
         "source": parking.source.value if parking.source else None,
+        "content_type": parking.content_type or None,
         "kind": "paused" if parking.code == PAUSED else "parked",
         "since": iso(parking.parked_at),
         "summary": parking.summary,
@@ -125,7 +126,8 @@ def _state(standing_still: Sequence[dict[str, Any]]) -> str:
     if not standing_still:
         return "active"
     first = standing_still[0]
-    where = f" ({first['source']})" if first["source"] else ""
+    what = " ".join(filter(None, (first["source"], first["content_type"])))
+    where = f" ({what})" if what else ""
     since = f"{first['kind']}{where} since {first['since'][:16]}Z"
     return f"{since}: {first['summary']}. {first['remedy']}"
 

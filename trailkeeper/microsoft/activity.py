@@ -1,14 +1,15 @@
 """The Activity feed as a source: a window's listings, then every blob that is not known to be done.
 
 A window is proven when every content type was listed over it and every blob listed there has
-landed. docs/decisions/feed.md argues the choices.
+landed. Where a person has to enable one, the others are read all the same. docs/decisions/feed.md
+argues the choices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -21,10 +22,18 @@ from trailkeeper.microsoft.activity_subscriptions import FeedLedger, Subscriptio
 from trailkeeper.microsoft.exchange_client import TokenSource
 from trailkeeper.microsoft.sessions import Sessions
 from trailkeeper.model.blob import Blob
-from trailkeeper.model.feed import Listing, Look, Trouble, content_types, listings
+from trailkeeper.model.feed import (
+    Listing,
+    Look,
+    Trouble,
+    content_types,
+    listings,
+    without,
+)
+from trailkeeper.model.segment import Finding
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Budget, Clock, Pulled, RecordSink, Rung, Worklist
+from trailkeeper.ports import Budget, Clock, Parking, Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings
 from trailkeeper.threads import Crew
 
@@ -101,20 +110,49 @@ class _Pull:
 
     client: ActivityClient
     subscriptions: Subscriptions
-    worklist: Worklist
+    ledger: FeedLedger
     pool: Executor
     fetching: Fetching
     still_ours: Callable[[], None]
     clock: Clock
     blobs: int = 0
     refused: TrailkeeperError | None = None
-    """why a content type could not be listed; the others were"""
+    """why nothing can be said of the window"""
+    closed: dict[str, NeedsPerson] = field(default_factory=dict)
+    """the content types that a person has to enable, and that were asked for"""
 
     def of(self, window: Window, wanted: Sequence[str]) -> Pulled:
+        """Ask for what is not parked; a parked content type is tried again when that is due."""
+        now = self.clock.now()
+        parked = {p.content_type: p for p in self._parkings() if p.content_type in wanted}
+        resting = {name: p for name, p in parked.items() if not p.retry_at or p.retry_at > now}
+        types = [each for each in wanted if each not in resting]
+        look = self._looked(window, types) if types else None
+        read = frozenset(types) - self.closed.keys()
+        if not read:  # the source as a whole needs a person
+            self.refused = self.refused or _first(self.closed, resting)
+            self.closed, look = {}, None
+        return Pulled(
+            tuple(self._findings(look, resting)) if look else (),
+            self.client.requests,
+            interrupted=self.refused or self.fetching.interrupted,
+            marks=tuple(self.fetching.marks),
+            refused=self.closed,
+            answered=read & parked.keys() if look else frozenset(),
+        )
+
+    def _parkings(self) -> list[Parking]:
+        found = self.ledger.parkings(self.client.tenant)
+        return [parking for parking in found if parking.source is Source.ACTIVITY]
+
+    def _findings(self, look: Look, resting: Mapping[str, Parking]) -> list[Finding]:
+        refused = {name: str(error) for name, error in self.closed.items()}
+        refused |= {name: f"{p.summary}. {p.remedy}" for name, p in resting.items()}
+        return without(look.findings(), refused) if refused else look.findings()
+
+    def _looked(self, window: Window, types: Sequence[str]) -> Look | None:
         try:
-            closed = self.subscriptions.ensure(self.client, wanted)
-            self.refused = next(iter(closed.values()), None)
-            types = [each for each in wanted if each not in closed]
+            self.closed.update(self.subscriptions.ensure(self.client, types))
             look = self._look(window, types)
             if self.refused is not None and self.refused.code in _WRONG_WINDOW:
                 # The answer that refused the window showed the service's clock: once more by that.
@@ -124,19 +162,14 @@ class _Pull:
             raise
         except TrailkeeperError as error:
             look, self.refused = None, error
-        return Pulled(
-            tuple(look.findings()) if look else (),
-            self.client.requests,
-            interrupted=self.refused or self.fetching.interrupted,
-            marks=tuple(self.fetching.marks),
-        )
+        return look
 
     def _look(self, window: Window, types: Sequence[str]) -> Look | None:
         """None when nothing can be said of the window, since a content type is missing."""
         observed_at = self.client.now()
         until = min(window.end, observed_at)
         for listing in listings(window, observed_at):
-            listed = self._listed(types, listing)
+            listed = self._listed([each for each in types if each not in self.closed], listing)
             left = self._fetched(listed, listing)
             if left is not None:
                 until = left.replace(microsecond=0)
@@ -152,9 +185,10 @@ class _Pull:
         return Look(window, observed_at, until, self.blobs, self.fetching.fetched, troubles)
 
     def _listed(self, types: Sequence[str], listing: Listing) -> list[Blob]:
-        """All content types side by side. The first error is kept; a throttled one ends it."""
-        futures: list[Future[list[Blob]]] = [
-            self.pool.submit(
+        """All content types side by side. The first error is kept; a throttled one ends it, and one
+        that needs a person closes its content type only."""
+        futures: dict[str, Future[list[Blob]]] = {
+            content_type: self.pool.submit(
                 listed_blobs,
                 self.client,
                 self.subscriptions,
@@ -163,36 +197,37 @@ class _Pull:
                 self.still_ours,
             )
             for content_type in types
-        ]
+        }
         blobs: dict[str, Blob] = {}
         errors: list[TrailkeeperError] = []
-        for future in futures:
+        for content_type, future in futures.items():
             try:
                 blobs.update((blob.content_id, blob) for blob in future.result())
             except LeaseLost:
                 raise
+            except NeedsPerson as error:
+                self.closed[content_type] = error
             except TrailkeeperError as error:
                 errors.append(error)
-        errors.sort(key=_gravity)
-        if errors and isinstance(errors[0], Throttled):
-            raise errors[0]
+        throttled = next((error for error in errors if isinstance(error, Throttled)), None)
+        if throttled:
+            raise throttled
         self.refused = self.refused or next(iter(errors), None)
         return list(blobs.values())
 
     def _fetched(self, listed: Sequence[Blob], listing: Listing) -> datetime | None:
         """Fetch what is not done; what is known to be missing keeps its hour from being proven."""
         self.blobs += len(listed)
-        work = self.worklist.list_blobs(
-            self.client.tenant, listed, listing.window, self.clock.now()
-        )
+        work = self.ledger.list_blobs(self.client.tenant, listed, listing.window, self.clock.now())
         self.fetching.troubles += [Trouble(m.created_at, m.lost, m.evidence) for m in work.missing]
         fresh = {blob.content_id: blob.uri for blob in listed}
         todo = [replace(blob, uri=fresh.get(blob.content_id, blob.uri)) for blob in work.todo]
         return self.fetching.run(todo)
 
 
-def _gravity(error: TrailkeeperError) -> int:
-    """What to do first: wait, then call a person, then anything else."""
-    if isinstance(error, Throttled):
-        return 0
-    return 1 if isinstance(error, NeedsPerson) else 2
+def _first(closed: Mapping[str, NeedsPerson], resting: Mapping[str, Parking]) -> NeedsPerson:
+    """Why no content type can be read, in the words of one of them."""
+    for error in closed.values():
+        return error
+    parking = next(iter(resting.values()))
+    return NeedsPerson(parking.summary, parking.remedy, parking.code)

@@ -18,7 +18,7 @@ from trailkeeper.errors import NeedsPerson, Throttled, TrailkeeperError, Transie
 from trailkeeper.microsoft.activity_client import ActivityClient
 from trailkeeper.microsoft.answer import Answer
 from trailkeeper.microsoft.faults import ALREADY_ENABLED
-from trailkeeper.ports import Clock, Notebook, Worklist
+from trailkeeper.ports import Clock, Notebook, Parking, Worklist
 
 log = structlog.get_logger()
 
@@ -30,6 +30,8 @@ _LOOK_AGAIN = timedelta(hours=6)
 
 class FeedLedger(Notebook, Worklist, Protocol):
     """The part of the ledger that the feed needs."""
+
+    def parkings(self, tenant: str | None = None) -> list[Parking]: ...
 
 
 class _Shown(msgspec.Struct):
@@ -50,7 +52,7 @@ class Subscriptions:
 
     def ensure(
         self, client: ActivityClient, content_types: Sequence[str]
-    ) -> dict[str, TrailkeeperError]:
+    ) -> dict[str, NeedsPerson]:
         """Start what is missing; those that a person has to enable, with the error.
 
         Raises what `client` raises when the subscriptions cannot be listed, or it is throttled.
@@ -59,7 +61,7 @@ class Subscriptions:
         enabled, seen_at = self._seen.get(client.tenant, (frozenset[str](), now))
         if enabled >= set(content_types) and now - seen_at < _LOOK_AGAIN:
             return {}
-        refused: dict[str, TrailkeeperError] = {}
+        refused: dict[str, NeedsPerson] = {}
         for content_type in sorted(set(content_types) - self.enabled(client)):
             try:
                 self.start(client, content_type)

@@ -6,8 +6,8 @@ availability. Pure: clocks come in as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from zlib import crc32
@@ -113,6 +113,8 @@ class Trouble:
     reason: str
 
 
+REFUSED = "content_refused"
+"""key of a finding's evidence: the content types that could not be read there"""
 LOST_BLOBS = "blobs_lost"
 """key of a finding's evidence: how many were lost between list and get"""
 
@@ -173,6 +175,43 @@ def _broken_hours(
         first = next((t for t in found if not t.lost), found[0])
         evidence: dict[str, object] = {MISSING: len(found), LOST_BLOBS: lost}
         yield Finding(piece, verdict, observed_at, _worded(len(found), first.reason), evidence)
+
+
+def without(findings: Iterable[Finding], refused: Mapping[str, str]) -> list[Finding]:
+    """What `findings` prove when these content types, by name with the reason, were not read.
+
+    Nothing: what is refused may hold records of any of these times. The records of the others are
+    landed all the same.
+    """
+    reason = "; ".join(f"{name} is refused: {why}" for name, why in sorted(refused.items()))
+    return [
+        replace(
+            finding,
+            verdict=Verdict.GAP,
+            reason=reason,
+            evidence={**finding.evidence, REFUSED: sorted(refused)},
+        )
+        if finding.verdict.proven
+        else finding
+        for finding in findings
+    ]
+
+
+def lacking(findings: Iterable[Finding], content_types: frozenset[str]) -> list[Window]:
+    """Times that were never proven because one of these content types was refused then."""
+    proven, refused = [], []
+    for finding in findings:
+        if finding.verdict.proven:
+            proven.append(finding.window)
+        elif content_types & refused_types(finding):
+            refused.append(finding.window)
+    return subtract(refused, proven)
+
+
+def refused_types(finding: Finding) -> frozenset[str]:
+    """The content types that were not read for this finding; none for most."""
+    named = finding.evidence.get(REFUSED)
+    return frozenset(named) if isinstance(named, list) else frozenset()
 
 
 def _worded(count: int, reason: str) -> str:

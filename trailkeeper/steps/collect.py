@@ -346,7 +346,7 @@ class _Run:
         return bool(near) and idle < PATIENCE
 
     def _is_parked(self, segment: Segment) -> bool:
-        return any(p.source in (None, segment.stream.source) for p in self._parked)
+        return any(p.stops(segment.stream.source) for p in self._parked)
 
     def _result(self, segments: Sequence[Segment]) -> Collected:
         return Collected(

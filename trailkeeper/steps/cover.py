@@ -66,7 +66,7 @@ class CoverStep:
         reasons += [
             Stretch(window, _parked(p))
             for p in self.ledger.parkings(stream.tenant)
-            if p.source in (None, stream.source)
+            if p.stops(stream.source)
         ]
         reasons += [
             Stretch(common, _waiting(segment))

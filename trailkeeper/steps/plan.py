@@ -116,8 +116,7 @@ def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:
     return ledger.waiting_feeds(now) | {
         parking.tenant
         for parking in ledger.parkings()
-        if parking.source in (None, Source.ACTIVITY)
-        and (parking.retry_at is None or parking.retry_at > now)
+        if parking.stops(Source.ACTIVITY) and (parking.retry_at is None or parking.retry_at > now)
     }
 
 

@@ -19,9 +19,10 @@ from trailkeeper.errors import (
     TrailkeeperError,
     Transient,
 )
-from trailkeeper.model.feed import lost_hours, repairs
+from trailkeeper.model.feed import lost_hours, refused_types, repairs
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.segment import (
+    MISSING,
     Finding,
     Landed,
     Leased,
@@ -34,6 +35,7 @@ from trailkeeper.model.segment import (
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, subtract, union
 from trailkeeper.ports import PAUSED, AuditSource, Clock, Landing, Ledger, Parking, Pulled
+from trailkeeper.steps.content_types import asked_again, note_content_types
 from trailkeeper.steps.heartbeat import Heartbeat
 
 log = structlog.get_logger()
@@ -155,9 +157,14 @@ class PullStep:
     def _mark(self, leased: Leased, landed: Landed, pulled: Pulled, before: Pace) -> None:
         now = self.clock.now()
         troubled = pulled.foreign or pulled.throttled or pulled.interrupted is not None
-        planned = [*follow_ups(leased, pulled, now), *self._repairs(leased, pulled, now)]
+        planned = [
+            *follow_ups(leased, pulled, now),
+            *self._repairs(leased, pulled, now),
+            *asked_again(self.ledger, leased.segment.stream, pulled, now),
+        ]
         self.ledger.land(leased.lease, landed, pulled.findings, planned, now, pulled.marks)
         # Only whoever still owned the segment may speak for the stream.
+        note_content_types(self.ledger, leased.segment.stream, pulled, now, PARKED_RETRY)
         if troubled or before != before.after_clean(self.per_stream):
             self._pace(leased, troubled=bool(troubled))
         self._interrupted(leased, pulled.interrupted)
@@ -261,7 +268,13 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     """Segments for what this pull did not prove: the unproven later, the unasked soon."""
     segment = leased.segment
     retry = segment.round + 1 if segment.purpose is Purpose.RETRY else 1
-    unproven = [f.window for f in pulled.findings if f.verdict in (Verdict.SUSPECT, Verdict.GAP)]
+    # What lacks a refused content type is asked for again when that answers, not before.
+    unproven = [
+        f.window
+        for f in pulled.findings
+        if f.verdict in (Verdict.SUSPECT, Verdict.GAP)
+        and (MISSING in f.evidence or not refused_types(f))
+    ]
     if retry > len(RETRY_AFTER):
         unproven = []
     unasked = subtract([segment.window], [f.window for f in pulled.findings])

@@ -163,11 +163,11 @@ class CloseMonths:
 
     def _in_flight(self, tenant: TenantSettings, asked: tuple[datetime, datetime]) -> bool:
         """Whether something that has not failed yet is still to come in for the month."""
-        parked = {p.source for p in self.ledger.parkings(tenant.name)}
+        parkings = self.ledger.parkings(tenant.name)
         return any(
             _fresh(segment)
             for stream in self._streams(tenant)
-            if not parked & {None, stream.source}
+            if not any(parking.stops(stream.source) for parking in parkings)
             for segment in self.ledger.unfinished(tenant.name, Window(*asked, stream.source.axis))
             if segment.stream == stream
         )

@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeDecorator
 from trailkeeper.model.segment import SegmentState
 from trailkeeper.model.window import require_utc
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration. A database that carries it is opened without loading Alembic."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -237,6 +237,7 @@ parkings = Table(
     metadata,
     Column("tenant", Text, primary_key=True),
     Column("source", Text, primary_key=True),  # empty: the whole tenant
+    Column("content_type", Text, primary_key=True),  # empty: the whole source
     Column("parked_at", Instant, nullable=False),
     Column("code", Text, nullable=False),
     Column("summary", Words, nullable=False),
@@ -299,6 +300,7 @@ outbox = Table(
     Column("finished_at", Instant),  # sent or refused
     Column("reply", Words),  # of the server that took the message
     Column("error", Words),  # of the last failed attempt
+    Column("preliminary", Boolean, nullable=False),  # rendered before the month had ended
     UniqueConstraint("tenant", "month", "revision"),
     Index("ix_outbox_owed", "due_at", **_partial("state IN ('queued', 'sending')")),
     sqlite_autoincrement=True,

@@ -173,6 +173,7 @@ def _parked(*conditions: ColumnElement[bool]) -> Exists:
     """The stream's source or its whole tenant is parked, under `conditions`."""
     return exists().where(
         parkings.c.tenant == streams.c.tenant,
+        parkings.c.content_type == literal_column("''"),
         or_(parkings.c.source == literal_column("''"), parkings.c.source == streams.c.source),
         *conditions,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import and_, delete, or_, select, update
 
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import PAUSED, Parking
@@ -33,19 +33,39 @@ class Standstill(OverEngine):
             replaceable = or_(parkings.c.code != PAUSED, statement.excluded.code == PAUSED)
             connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["tenant", "source"], set_=values, where=replaceable
+                    index_elements=["tenant", "source", "content_type"],
+                    set_=values,
+                    where=replaceable,
                 )
             )
 
     def unpark(self, tenant: str, source: Source | None = None) -> bool:
-        gone = delete(parkings).where(parkings.c.tenant == tenant)
+        lifted = parkings.c.tenant == tenant
         if source is not None:
-            gone = gone.where(parkings.c.source == source.value)
+            lifted = and_(lifted, parkings.c.source == source.value)
+        # A refused content type goes when it has answered: until then its time is asked for again.
+        tried = (
+            update(parkings)
+            .where(lifted, parkings.c.content_type != "")
+            .values(retry_at=parkings.c.parked_at)
+        )
+        gone = delete(parkings).where(lifted, parkings.c.content_type == "")
         with self._writing() as connection:
-            return connection.execute(gone).rowcount > 0
+            return connection.execute(tried).rowcount + connection.execute(gone).rowcount > 0
+
+    def content_answered(self, tenant: str, source: Source, content_type: str) -> None:
+        gone = delete(parkings).where(
+            parkings.c.tenant == tenant,
+            parkings.c.source == source.value,
+            parkings.c.content_type == content_type,
+        )
+        with self._writing() as connection:
+            connection.execute(gone)
 
     def parkings(self, tenant: str | None = None) -> list[Parking]:
-        query = select(parkings).order_by(parkings.c.tenant, parkings.c.source)
+        query = select(parkings).order_by(
+            parkings.c.tenant, parkings.c.source, parkings.c.content_type
+        )
         if tenant is not None:
             query = query.where(parkings.c.tenant == tenant)
         with self._reading() as connection:
@@ -97,6 +117,7 @@ def _row(parking: Parking) -> dict[str, object]:
     return {
         "tenant": parking.tenant,
         "source": parking.source.value if parking.source else _WHOLE_TENANT,
+        "content_type": parking.content_type,
         "parked_at": parking.parked_at,
         "code": parking.code,
         "summary": parking.summary,
@@ -114,4 +135,5 @@ def _parking(row: AnyRow) -> Parking:
         summary=row.summary,
         remedy=row.remedy,
         retry_at=row.retry_at,
+        content_type=row.content_type,
     )
