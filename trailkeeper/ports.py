@@ -458,12 +458,17 @@ class Outbox(Protocol):
         now: datetime,
         *,
         again: bool = False,
+        preliminary: bool = False,
     ) -> int | None:
-        """The new outbox id; None when this month is in the outbox already and `again` is False."""
+        """The new outbox id; None when this month is in the outbox already and `again` is False.
+
+        A `preliminary` report, of a month that is not over, does not stand for the month's own.
+        """
         ...
 
     def reported(self, tenant: str, month: Month) -> bool:
-        """Is any revision of this month in the outbox, whatever became of it?"""
+        """Is any revision of this month in the outbox, whatever became of it? Preliminary ones do
+        not count."""
         ...
 
     def newest(self, tenant: str, month: Month) -> Queued | None:

@@ -251,3 +251,12 @@ def test_folder_that_cannot_be_made_is_named_with_a_remedy(tmp_path: Path) -> No
         _render(month_report(), tmp_path / "reports" / "contoso")
     assert "cannot be made" in caught.value.summary
     assert caught.value.remedy
+
+
+def test_a_month_that_is_not_over_is_marked_preliminary(tmp_path: Path) -> None:
+    """Subject, text and page say that the month's own report still follows."""
+    report = replace(month_report(figures()), rendered_at=local(14, 12))
+    rendered = ReportRenderer().render(report, tmp_path, write_csv)
+    assert rendered.subject.startswith("Preliminary Microsoft 365 audit report")
+    assert "this month is not over" in rendered.text
+    assert "this month is not over" in rendered.html

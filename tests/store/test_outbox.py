@@ -43,6 +43,19 @@ def taken(outbox: Outbox) -> Delivery:
     return delivery
 
 
+def test_a_preliminary_report_does_not_count(outbox: Outbox) -> None:
+    """It is queued once unless asked again, and the month's own report still follows, once."""
+    words = ("contoso", OCTOBER, "<2@msp.example>", ("a@b.example",), RENDERED, T0)
+    assert outbox.enqueue(*words, preliminary=True) is not None
+    assert outbox.enqueue(*words, preliminary=True) is None
+    assert outbox.enqueue(*words, preliminary=True, again=True) is not None
+    assert outbox.reported("contoso", OCTOBER) is False
+    assert queue(outbox) is not None
+    assert outbox.reported("contoso", OCTOBER) is True
+    assert queue(outbox) is None
+    assert outbox.enqueue(*words, preliminary=True) is None
+
+
 def test_a_delivery_carries_all_that_was_queued(outbox: Outbox) -> None:
     """What is taken is what was queued: recipients, paths, message id, month."""
     outbox_id = queue(outbox)

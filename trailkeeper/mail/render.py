@@ -49,6 +49,11 @@ _SOURCES_NOTE = (
     "other content, and both are kept."
 )
 
+_PRELIMINARY_NOTE = (
+    "Preliminary: this month is not over. Its report follows by itself once it has ended and late "
+    "records have had their time to arrive."
+)
+
 _AVAILABILITY_NOTE = (
     "The Management Activity feed is asked by the time at which records became available, which is "
     "mostly an hour or two after they happened."
@@ -148,6 +153,7 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
         "month": month_name(report.month),
         "timezone": shown(report.timezone),
         "statement": statement,
+        "preliminary": _PRELIMINARY_NOTE if report.is_preliminary else "",
         "verdict": verdict,
         "reason": reason,
         "more": counted(statement.more, "more stretch", "more stretches"),
@@ -169,10 +175,8 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
 def _subject(report: MonthReport, statement: Statement) -> str:
     verdict = "complete" if statement.complete else "INCOMPLETE"
     verdict += " so far" if statement.running else ""
-    return (
-        f"Microsoft 365 audit report — {shown(report.tenant)} — {month_name(report.month)} — "
-        f"{verdict}"
-    )
+    kind = "Preliminary Microsoft 365" if report.is_preliminary else "Microsoft 365"
+    return f"{kind} audit report — {shown(report.tenant)} — {month_name(report.month)} — {verdict}"
 
 
 def _totals(report: MonthReport, zone: ZoneInfo) -> list[dict[str, str]]:
@@ -239,6 +243,7 @@ def _as_json(report: MonthReport, statement: Statement, archive: Archive, attach
         "from": iso(report.window.start),
         "to": iso(report.window.end),
         "rendered_at": iso(report.rendered_at),
+        "preliminary": report.is_preliminary,
         "complete": statement.complete,
         "statement": statement.headline,
         "figures": asdict(report.figures),

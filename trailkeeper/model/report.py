@@ -108,6 +108,11 @@ class MonthReport:
     """what opens the tenant at `rendered_at`; shown when a warning is due"""
 
     @property
+    def is_preliminary(self) -> bool:
+        """Made before the month was over: it does not stand for the month's own report."""
+        return self.rendered_at < self.window.end
+
+    @property
     def is_complete(self) -> bool:
         """Whether the month is proven; see `coverage.decisive` for which sources decide."""
         return proves(self.coverage)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from trailkeeper.model.coverage import Coverage, Stretch, derive
 from trailkeeper.model.segment import Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.model.window import Window
+from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Ledger, Parking
 from trailkeeper.settings import CollectionSettings, TenantSettings
 
@@ -36,6 +36,31 @@ class CoverStep:
                 stated.append(self.of_stream(stream, window))
         return stated
 
+    def of_month(
+        self, tenant: TenantSettings, month: Window, now: datetime | None = None
+    ) -> list[Coverage]:
+        """Coverage of every configured source over what of a month is over by `now`, or all."""
+        streams = (Stream(tenant.name, source) for source in tenant.sources)
+        return [self.of_stream(stream, self.month_of(stream, month, now)) for stream in streams]
+
+    def month_of(self, stream: Stream, month: Window, now: datetime | None = None) -> Window:
+        """What has to be read of `stream` for a month of occurrences; by `now`, if it is given.
+
+        The feed is asked by availability, which comes later: its hours reach past the month's end
+        by the time in which late records are expected.
+        """
+        axis, end = stream.source.axis, month.end
+        last = end + self.collection.settle if axis is Axis.AVAILABLE else end
+        if now is not None:
+            last = max(min(end, now), min(last, now - self._patience))
+        return Window(month.start, last, axis)
+
+    @property
+    def _patience(self) -> timedelta:
+        """How far behind the clock a stream that is kept up to date may be."""
+        collection = self.collection
+        return 2 * collection.interval + collection.safety_lag + timedelta(minutes=5)
+
     def of_stream(self, stream: Stream, window: Window) -> Coverage:
         return derive(
             stream,
@@ -55,8 +80,7 @@ class CoverStep:
         extent, frontier = self.ledger.extent(stream), self.ledger.frontier(stream)
         if extent is None or frontier is None:
             return extent
-        patience = 2 * self.collection.interval + self.collection.safety_lag + timedelta(minutes=5)
-        return Window(frontier.first_at, max(extent.end, now - patience), extent.axis)
+        return Window(frontier.first_at, max(extent.end, now - self._patience), extent.axis)
 
     def _outstanding(self, stream: Stream, window: Window) -> list[Stretch]:
         """Why parts are not collected, the most telling reason first."""

@@ -78,30 +78,39 @@ class ReportStep:
         return rendered
 
     def enqueue(self, tenant: TenantSettings, month: Month, *, again: bool = False) -> int | None:
-        """Render and put into the outbox; None when this month is there already."""
-        if not again and self.outbox.reported(tenant.name, month):
-            return None
+        """Render and put into the outbox; None when this month is there already.
+
+        Of a month that is not over it is a preliminary report, and the month's own still follows.
+        """
         now = self.clock.now()
+        preliminary = now < month.window(tenant.zone).end
+        if not again and self._is_there(tenant.name, month, preliminary):
+            return None
         # A folder of its own: what waits in the outbox is not written over by a later rendering.
         folder = self.folder / tenant.name / str(month) / f"{now:%Y%m%dT%H%M%S%fZ}"
         rendered = self.render(tenant, month, folder)
         outbox_id = self.outbox.enqueue(
             tenant.name,
             month,
-            _message_id(tenant, month, now if again else None),
+            _message_id(tenant, month, now if again or preliminary else None),
             tenant.report.to,
             rendered,
             now,
             again=again,
+            preliminary=preliminary,
         )
         if outbox_id is not None:
             log.info("report_queued", tenant=tenant.name, month=str(month), outbox=outbox_id)
         return outbox_id
 
+    def _is_there(self, tenant: str, month: Month, preliminary: bool) -> bool:
+        if preliminary:
+            return self.outbox.newest(tenant, month) is not None
+        return self.outbox.reported(tenant, month)
+
     def coverage(self, tenant: TenantSettings, window: Window) -> list[Coverage]:
         """Every source's coverage of the month's hours, each on its own axis."""
-        asked = (window.start, min(window.end, self.clock.now()))
-        return self.cover.of_tenant(tenant, self.clock.now(), asked)
+        return self.cover.of_month(tenant, window, self.clock.now())
 
 
 def _message_id(tenant: TenantSettings, month: Month, asked_at: datetime | None) -> str:
@@ -152,28 +161,32 @@ class CloseMonths:
         collection = self.settings.collection
         if now < window.end + collection.settle:
             return False
-        asked = (window.start, window.end)
-        coverage = self.cover.of_tenant(tenant, now, asked)
-        if proves(coverage) and not any(c.provisional for c in decisive(coverage)):
+        coverage = self.cover.of_month(tenant, window)
+        if proves(coverage) and not any(_is_provisional(c, window) for c in decisive(coverage)):
             return True
         waited = now - max(window.end, begun_at)
         if waited >= _GRACES * collection.report_grace:
             return True  # whatever still hangs: a report with its gaps named, and not none
-        return waited >= collection.report_grace and not self._in_flight(tenant, asked)
+        return waited >= collection.report_grace and not self._in_flight(tenant, window)
 
-    def _in_flight(self, tenant: TenantSettings, asked: tuple[datetime, datetime]) -> bool:
+    def _in_flight(self, tenant: TenantSettings, month: Window) -> bool:
         """Whether something that has not failed yet is still to come in for the month."""
         parkings = self.ledger.parkings(tenant.name)
         return any(
             _fresh(segment)
             for stream in self._streams(tenant)
             if not any(parking.stops(stream.source) for parking in parkings)
-            for segment in self.ledger.unfinished(tenant.name, Window(*asked, stream.source.axis))
+            for segment in self.ledger.unfinished(tenant.name, self.cover.month_of(stream, month))
             if segment.stream == stream
         )
 
     def _streams(self, tenant: TenantSettings) -> list[Stream]:
         return [Stream(tenant.name, source) for source in tenant.sources]
+
+
+def _is_provisional(coverage: Coverage, month: Window) -> bool:
+    """Late records may still come for the month itself, not only for the hours after it."""
+    return any(window.start < month.end for window in coverage.provisional)
 
 
 def _fresh(segment: Segment) -> bool:

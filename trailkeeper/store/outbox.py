@@ -42,6 +42,7 @@ class SqlOutbox(OverEngine):
         now: datetime,
         *,
         again: bool = False,
+        preliminary: bool = False,
     ) -> int | None:
         values = {
             "tenant": tenant,
@@ -54,10 +55,11 @@ class SqlOutbox(OverEngine):
             "attempts": 0,
             "epoch": 0,
             "queued_at": now,
+            "preliminary": preliminary,
         }
         with self._writing() as connection:
             revision = _newest_revision(connection, tenant, month)
-            while again or revision == 0:
+            while again or not _stands(connection, tenant, month, preliminary=preliminary):
                 new = _insert(connection, {**values, "revision": revision + 1})
                 if new is not None:
                     return new
@@ -67,7 +69,7 @@ class SqlOutbox(OverEngine):
 
     def reported(self, tenant: str, month: Month) -> bool:
         with self._reading() as connection:
-            return _newest_revision(connection, tenant, month) > 0
+            return _stands(connection, tenant, month, preliminary=False)
 
     def newest(self, tenant: str, month: Month) -> Queued | None:
         query = (
@@ -151,6 +153,14 @@ def _newest_revision(connection: Connection, tenant: str, month: Month) -> int:
         outbox.c.tenant == tenant, outbox.c.month == str(month)
     )
     return int(connection.scalar(query) or 0)
+
+
+def _stands(connection: Connection, tenant: str, month: Month, *, preliminary: bool) -> bool:
+    """Is there a report of the month, preliminary ones counted only where one is asked for?"""
+    query = select(outbox.c.id).where(outbox.c.tenant == tenant, outbox.c.month == str(month))
+    if not preliminary:
+        query = query.where(outbox.c.preliminary.is_(False))
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def _insert(connection: Connection, values: dict[str, object]) -> int | None:
