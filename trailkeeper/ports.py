@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from trailkeeper.errors import NeedsPerson, TrailkeeperError
 from trailkeeper.model.blob import Blob, BlobLag, BlobMark, Work
 from trailkeeper.model.expiry import CertificateNote
+from trailkeeper.model.lag import ContentLag
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.report import Delivery, Figures, Month, MonthReport, Queued, Rendered
@@ -230,7 +231,28 @@ class Worklist(Protocol):
         ...
 
     def forget_blobs(self, expired_before: datetime) -> int:
-        """Delete what expired before; the feed no longer lists it. How many that were."""
+        """Delete what expired before; the feed no longer lists it. How many that were.
+
+        Their lags are kept by day, in the same transaction.
+        """
+        ...
+
+
+class Measures(Protocol):
+    """What was measured of a tenant, a value a day (UTC): derived from what is stored, and kept
+    because what it was derived from is not kept for ever."""
+
+    def measure(self, tenant: str, topic: str, day: date, value: str, now: datetime) -> None:
+        """Keep the day's value in place of an earlier one."""
+        ...
+
+    def measures(self, tenant: str, topic: str, first: date, last: date) -> dict[date, str]:
+        """The values kept for the days from `first` to `last`."""
+        ...
+
+    def lags(self, tenant: str, window: Window) -> list[ContentLag]:
+        """How long records of the feed were on their way, by content type; of what became available
+        in `window`, in whole days where its blobs are forgotten already."""
         ...
 
 
@@ -256,7 +278,7 @@ class Overview:
     """when one of the stream's newest windows landed last; None before the first"""
 
 
-class Ledger(Notebook, Worklist, Protocol):
+class Ledger(Notebook, Worklist, Measures, Protocol):
     """The truth: what is planned, owned, landed, merged, proven and owed.
 
     Every method is one transaction; methods that take a `Lease` or `Merge` raise `LeaseLost` when

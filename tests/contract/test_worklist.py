@@ -10,6 +10,7 @@ import pytest
 from tests.contract.ledger_words import HOUR, MANY, T0, at, file_of, plan
 from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobMark, BlobState
 from trailkeeper.model.segment import Leased, MergeCounts, NewSegment, Purpose
+from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.store.ledger import SqlLedger, open_ledger
@@ -119,6 +120,55 @@ def test_lag_is_told_once_the_records_are_in_the_lake(ledger: SqlLedger) -> None
     (lag,) = ledger.blob_lags("contoso", T0, at(100))
     assert (lag.records, lag.their_seconds, lag.our_seconds) == (7, 60, 90.0)
     assert ledger.blob_lags("fabrikam", T0, at(100)) == []
+
+
+def test_lags_outlive_their_blobs(ledger: SqlLedger) -> None:
+    """By content type and day, the same before and after the blobs are forgotten, and added up."""
+    ledger.list_blobs("contoso", [blob("a", 1), blob("b", 2), blob("open", 3)], DAY, T0)
+    taken = mark(
+        ledger,
+        BlobMark("a", BlobState.DONE, records=30, lag_seconds=600),
+        BlobMark("b", BlobState.DONE, records=10, lag_seconds=7_200),
+    )
+    merge = ledger.open_merge("contoso", "merger", at(1), at(9), 1 << 30)
+    assert merge is not None
+    assert ledger.lags("contoso", DAY) == []
+    ledger.close_merge(merge, {taken.segment.id: MergeCounts(40, 40)}, at(2) + timedelta(minutes=1))
+    (lag,) = known = ledger.lags("contoso", DAY)
+    assert lag.content_type == "Audit.General"
+    assert lag.theirs == Spread.of([(600, 30), (7_200, 10)])
+    assert lag.ours == Spread.of([(3_660, 30), (60, 10)])
+    assert ledger.lags("contoso", Window(at(1.5), at(3), Axis.AVAILABLE))[0].theirs.total == 10
+    assert ledger.lags("contoso", Window(at(24), at(48), Axis.AVAILABLE)) == []
+    for hour in (169.5, 170.5, 171.5):
+        ledger.forget_blobs(at(hour))
+        assert ledger.lags("contoso", DAY) == known
+    assert ledger.lags("fabrikam", DAY) == []
+    ledger.forget_tenant("contoso")
+    assert ledger.lags("contoso", DAY) == []
+
+
+def test_what_was_there_before_us_is_no_lag_of_ours(ledger: SqlLedger) -> None:
+    """Blobs from before the feed was followed tell of Microsoft's share only."""
+    ledger.list_blobs("contoso", [blob("a", -5)], DAY, T0)
+    taken = mark(ledger, BlobMark("a", BlobState.DONE, records=30, lag_seconds=600))
+    merge = ledger.open_merge("contoso", "merger", at(1), at(9), 1 << 30)
+    assert merge is not None
+    ledger.close_merge(merge, {taken.segment.id: MergeCounts(30, 30)}, at(2))
+    (lag,) = ledger.lags("contoso", Window(at(-6), at(24), Axis.AVAILABLE))
+    assert (lag.theirs.total, lag.ours.total) == (30, 0)
+
+
+def test_a_measure_is_kept_by_day(ledger: SqlLedger) -> None:
+    """The newest value of each day and topic; days are asked for as a range, both ends included."""
+    first, last = T0.date(), at(48).date()
+    ledger.measure("contoso", "match", first, "old", T0)
+    ledger.measure("contoso", "match", first, "new", at(1))
+    ledger.measure("contoso", "match", last, "two", at(1))
+    ledger.measure("contoso", "other", last, "three", at(1))
+    assert ledger.measures("contoso", "match", first, last) == {first: "new", last: "two"}
+    assert ledger.measures("contoso", "match", at(24).date(), last) == {last: "two"}
+    assert ledger.measures("fabrikam", "match", first, last) == {}
 
 
 def test_forgotten_after_expiry(ledger: SqlLedger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,7 @@ from tests.e2e.running import coverage, exported, service, trailkeeper, until
 from tests.servers.redis import RedisServer
 from trailkeeper.bootstrap import SystemClock, World
 from trailkeeper.model.coverage import Coverage
+from trailkeeper.model.feed import CONTENT_TYPES
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports import Clock
@@ -154,8 +156,17 @@ def test_collects_each_record_once(
         seen = fates(box)
         assert (seen["never"], seen["repeatedly"]) == (0, 0)
         assert seen["started_too_soon"] == 0
+        (said,) = lags_of(folder)
+        assert {lag["content_type"] for lag in said} <= set(CONTENT_TYPES)
+        assert sum(lag["records"] for lag in said) >= 800
         publishers = box.control.feed()["publishers"]
         assert list(publishers) == ["11111111-2222-4333-8444-555555555555"]
+
+
+def lags_of(folder: Path) -> list[list[dict[str, Any]]]:
+    """What `coverage --json` says of each source's lag."""
+    said = trailkeeper(folder, "coverage", "--tenant", "contoso", "--json", ends=None).stdout
+    return [json.loads(line)["lag"] for line in said.splitlines()]
 
 
 CODES = [

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from trailkeeper.bootstrap import World
     from trailkeeper.model.coverage import Coverage, Stretch
+    from trailkeeper.model.lag import ContentLag
     from trailkeeper.model.window import Window
     from trailkeeper.settings import TenantSettings
 
@@ -90,7 +91,7 @@ def _of_tenant(
             f"{tenant.name}: nothing was ever planned for {unknown}. "
             f"Start the service, or run `trailkeeper collect --tenant {tenant.name} --from …`."
         )
-    shown = show(stated, as_json)
+    shown = show(world.cover.measured(stated), as_json)
     return shown if len(stated) == len(tenant.sources) else Exit.INCOMPLETE
 
 
@@ -117,6 +118,22 @@ def _print(screen: Console, coverage: Coverage) -> None:
         screen.print(_missing("suspect", "yellow", stretch))
     for stretch in coverage.gaps:
         screen.print(_missing("gap", "red", stretch))
+    for lag in coverage.lags:
+        screen.print(_lag(lag), style="dim")
+
+
+def _lag(lag: ContentLag) -> str:
+    """Of each half of the way the median and what 19 in 20 do not exceed."""
+    from trailkeeper.model.spread import rough
+
+    theirs = [rough(lag.theirs.quantile(share)) for share in (0.5, 0.95)]
+    text = (
+        f"  lag     {lag.content_type}  available {theirs[0]} after it happened (p95 {theirs[1]})"
+    )
+    if lag.ours.total:
+        ours = [rough(lag.ours.quantile(share)) for share in (0.5, 0.95)]
+        text += f", stored {ours[0]} later (p95 {ours[1]})"
+    return text
 
 
 def _headline(screen: Console, coverage: Coverage) -> Text:

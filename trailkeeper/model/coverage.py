@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from trailkeeper.model.lag import ContentLag
 from trailkeeper.model.segment import MISSING, Finding, MergeCounts, Verdict
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Axis, Window, iso, subtract, total, union
@@ -39,6 +40,8 @@ class Coverage:
     suspect: tuple[Stretch, ...]
     gaps: tuple[Stretch, ...]
     counts: MergeCounts = field(default_factory=MergeCounts)
+    lags: tuple[ContentLag, ...] = ()
+    """how long the feed's records were on their way, where that was asked for"""
 
     @property
     def is_complete(self) -> bool:
@@ -67,6 +70,7 @@ class Coverage:
             "records_stored": self.counts.stored,
             "duplicates": self.counts.duplicates,
             "conflicts": self.counts.conflicts,
+            **({"lag": [lag.as_json() for lag in self.lags]} if self.lags else {}),
         }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trailkeeper.model.coverage import Coverage, Stretch, derive
@@ -70,6 +71,15 @@ class CoverStep:
             outstanding=self._outstanding(stream, window),
             counts=self.ledger.counts(stream, window),
         )
+
+    def measured(self, coverages: Iterable[Coverage]) -> list[Coverage]:
+        """The same, with how long records were on their way."""
+        return [
+            replace(each, lags=tuple(self.ledger.lags(each.stream.tenant, each.range)))
+            if each.stream.source is Source.ACTIVITY
+            else each
+            for each in coverages
+        ]
 
     def _extent(self, stream: Stream, now: datetime) -> Window | None:
         """All that should be collected by now.

@@ -58,7 +58,7 @@ class ReportStep:
             timezone=tenant.report.timezone,
             window=window,
             figures=self.lake.figures(tenant.name, window, tenant.zone),
-            coverage=tuple(self.coverage(tenant, window)),
+            coverage=tuple(self.cover.measured(self.coverage(tenant, window))),
             rendered_at=now,
             certificates=tuple(self.certificates.of(tenant.name)),
         )

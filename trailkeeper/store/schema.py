@@ -253,6 +253,16 @@ notes = Table(
     Column("noted_at", Instant, nullable=False),
 )
 
+measures = Table(
+    "measures",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("day", Text, primary_key=True),  # YYYY-MM-DD, UTC
+    Column("value", Text, nullable=False),  # JSON
+    Column("measured_at", Instant, nullable=False),
+)
+
 blobs = Table(
     "blobs",
     metadata,

@@ -14,6 +14,7 @@ from trailkeeper.store.ledger.rows import AnyRow, stream_key
 from trailkeeper.store.schema import (
     blobs,
     findings,
+    measures,
     merges,
     notes,
     outbox,
@@ -109,7 +110,7 @@ class Standstill(OverEngine):
         theirs = select(segments.c.id).where(segments.c.tenant == tenant)
         with self._writing() as connection:
             connection.execute(delete(findings).where(findings.c.segment_id.in_(theirs)))
-            for table in (blobs, segments, merges, streams, parkings, outbox):
+            for table in (blobs, measures, segments, merges, streams, parkings, outbox):
                 connection.execute(delete(table).where(table.c.tenant == tenant))
 
 

@@ -22,6 +22,7 @@ from trailkeeper.model.window import Window
 from trailkeeper.store import schema
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
+from trailkeeper.store.ledger.lags import keep_lags
 from trailkeeper.store.ledger.rows import AnyRow, batches
 from trailkeeper.store.schema import blobs, notes, segments
 
@@ -90,9 +91,10 @@ class BlobWorklist(OverEngine):
             return claimed.rowcount > 0
 
     def forget_blobs(self, expired_before: datetime) -> int:
+        expired = blobs.c.expires_at < expired_before
         with self._writing() as connection:
-            gone = delete(blobs).where(blobs.c.expires_at < expired_before)
-            return connection.execute(gone).rowcount
+            keep_lags(connection, expired, expired_before)
+            return connection.execute(delete(blobs).where(expired)).rowcount
 
 
 def mark_blobs(

@@ -1,4 +1,4 @@
-"""Parking of single content types; reports of months that are not over.
+"""Parking of single content types; reports of months that are not over; what was measured by day.
 
 A migration spells its types out: it must stay as it was when the code around it moves on.
 """
@@ -20,8 +20,19 @@ def upgrade() -> None:
         "outbox", sa.Column("preliminary", sa.Boolean, nullable=False, server_default=sa.false())
     )
 
+    op.create_table(
+        "measures",
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("day", sa.Text, nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("measured_at", INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "topic", "day", name="pk_measures"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("measures")
     op.drop_column("outbox", "preliminary")
     op.execute("DELETE FROM parkings WHERE content_type != ''")
     _made_anew(_parkings("tenant", "source"), {})
