@@ -13,6 +13,7 @@ from collections import OrderedDict
 from sandbox.answers import Answer, Session
 from sandbox.clock import Clock
 from sandbox.faults import FaultBook
+from sandbox.feed.packing import lot
 from sandbox.lies import next_page
 from sandbox.parameters import Query
 from sandbox.store import EventStore
@@ -45,6 +46,8 @@ class SearchEngine:
         ids = tenant.store.between(
             query.start, query.end, not switches.start_inclusive, switches.end_inclusive
         )
+        if switches.unsearched_share:
+            ids = array("I", [i for i in ids if lot("unsearched", i) >= switches.unsearched_share])
         return filtered(tenant.store, tenant.store.visible(ids, self._clock.now()), query)
 
     def _single(self, tenant: Tenant, query: Query) -> Answer:

@@ -80,6 +80,7 @@ class Switches(FeedSwitches):
     skip_token_seconds: float = 1800
     rate_headers: bool = True
     compressed: bool = False  # honest gzip of successes, when the client accepts it
+    unsearched_share: float = 0.0  # of the records is returned by no search, ever
     retention_days: float = 180
     duplicate_rate: float = 0.0  # share of rows repeated within a result set
     seconds_per_call: float = 0.0

@@ -30,6 +30,7 @@ from trailkeeper.ports import (
 from trailkeeper.settings import Settings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
+from trailkeeper.steps.match import MatchStep
 from trailkeeper.steps.merge import MergeStep
 from trailkeeper.steps.pull import PullStep, free_places
 from trailkeeper.steps.reap import ReapStep
@@ -212,6 +213,10 @@ class World:
         return CoverStep(self.ledger, self.settings.collection, READABLE)
 
     @cached_property
+    def match(self) -> MatchStep:
+        return MatchStep(self.ledger, self.lake, self.cover, self.clock)
+
+    @cached_property
     def report(self) -> ReportStep:
         from trailkeeper.mail.render import ReportRenderer
 
@@ -225,6 +230,7 @@ class World:
             self.clock,
             self.reports_folder,
             self.certificate_dates,
+            self.match,
         )
 
     @property

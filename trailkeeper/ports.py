@@ -18,6 +18,7 @@ from trailkeeper.errors import NeedsPerson, TrailkeeperError
 from trailkeeper.model.blob import Blob, BlobLag, BlobMark, Work
 from trailkeeper.model.expiry import CertificateNote
 from trailkeeper.model.lag import ContentLag
+from trailkeeper.model.match import Match
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.report import Delivery, Figures, Month, MonthReport, Queued, Rendered
@@ -547,6 +548,24 @@ class Lake(Protocol):
         ...
 
     def figures(self, tenant: str, window: Window, zone: ZoneInfo) -> Figures: ...
+
+    def match(
+        self,
+        tenant: str,
+        hours: Sequence[datetime],
+        since: Mapping[Source, datetime | None],
+        ignored: Sequence[int] = (),
+    ) -> Match:
+        """Match by Id what occurred in `hours` (the first instant of each) of one UTC day.
+
+        `since`: the sources that are matched, each with when it began to be followed, None when it
+        never was; `ignored`: record types that one of them is not asked for.
+        """
+        ...
+
+    def forget_sightings(self, tenant: str, before: date) -> None:
+        """Delete what matching needs of events before a day; the records stay."""
+        ...
 
     def compact(self, tenant: str, retain: timedelta) -> None: ...
 

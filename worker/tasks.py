@@ -167,3 +167,5 @@ def deliver(world: World, outbox_id: int) -> str:
 @task(Task.COMPACT_TENANT)
 def compact_tenant(world: World, tenant: str) -> None:
     world.lake.compact(tenant, _VACUUM_AFTER)
+    if found := world.settings.tenants.get(tenant):
+        world.match(found)

@@ -49,7 +49,7 @@ class Feed:
         store = self._store
         for number in range(self._taken, len(store)):
             kind = store.content_type(number)
-            if kind == NOWHERE:
+            if kind == NOWHERE or lot("unlisted", number) < switches.unlisted_share:
                 continue
             packer = self._packers.setdefault(kind, Packer())
             at = available_at(switches, number, store.times[number], store.arrivals[number])

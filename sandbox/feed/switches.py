@@ -14,6 +14,7 @@ class FeedSwitches:
     feed_lag: str = "arrival"  # occurrence to blob: arrival | instant | typical | "60" | "30-90" s
     redelivered_share: float = 0.0  # of the records stands in a second blob, 1 h to 5 d later
     doubled_share: float = 0.0  # of the records stands in the next blob, too
+    unlisted_share: float = 0.0  # of the records never stands in any blob, whatever is asked
     # Blobs
     blob_records: int = 100  # most records of a blob
     blob_sizes: str = "varied"  # varied (1 to blob_records) | fixed

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from trailkeeper.bootstrap import World
     from trailkeeper.model.coverage import Coverage, Stretch
     from trailkeeper.model.lag import ContentLag
+    from trailkeeper.model.match import Match
+    from trailkeeper.model.stream import Source
     from trailkeeper.model.window import Window
     from trailkeeper.settings import TenantSettings
 
@@ -83,6 +85,7 @@ def _of_tenant(
     as_json: bool,
 ) -> int:
     world.lake.require(tenant.name)  # proof of what was stored is worth nothing without it
+    world.match(tenant)
     stated = world.cover.of_tenant(tenant, world.clock.now(), asked)
     if len(stated) < len(tenant.sources):
         known = {coverage.stream.source for coverage in stated}
@@ -120,6 +123,25 @@ def _print(screen: Console, coverage: Coverage) -> None:
         screen.print(_missing("gap", "red", stretch))
     for lag in coverage.lags:
         screen.print(_lag(lag), style="dim")
+    if coverage.match:
+        screen.print(_matched(coverage.match, coverage.stream.source), style="dim")
+
+
+def _matched(match: Match, source: Source) -> str:
+    """What this source missed of what it and another one should both have brought."""
+    from trailkeeper.model.spread import rough
+
+    others = " and ".join(sorted(other.value for other in match.missed if other is not source))
+    missed, total = match.missed_by(source), match.total
+    rate = f" ({missed / total:.2%})" if missed else ""
+    text = (
+        f"  matched {match.hours:,} h with {others}: missed {missed:,} of {total:,} records{rate}"
+    )
+    text += ", all repaired" if missed else ""
+    if spread := match.lags.get(source):
+        seen = [rough(spread.quantile(share)) for share in (0.5, 0.95)]
+        text += f"; seen {seen[0]} after they happened (p95 {seen[1]})"
+    return text
 
 
 def _lag(lag: ContentLag) -> str:

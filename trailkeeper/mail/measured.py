@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trailkeeper.mail.wording import number, shown
+from trailkeeper.mail.statement import SOURCE_NAMES
+from trailkeeper.mail.wording import counted, number, share, shown
 from trailkeeper.model.lag import summed
+from trailkeeper.model.match import Match
 from trailkeeper.model.report import MonthReport
 from trailkeeper.model.spread import Spread, rough
 
@@ -14,6 +16,83 @@ LAG_NOTE = (
     "Half of the records took no longer than the first time, 19 in 20 no longer than the second. "
     "Until they are available is Microsoft's share, from there into the lake ours."
 )
+
+
+WORKLOADS_SHOWN = 10
+"""workloads with misses that the mail shows, the worst first; all stand in report.json"""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRow:
+    """What one source missed, and how soon it brought the rest."""
+
+    source: str
+    missed: str
+    share: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRow:
+    workload: str
+    source: str
+    missed: str
+    records: str
+
+
+def _match(report: MonthReport) -> Match | None:
+    return next((each.match for each in report.coverage if each.match), None)
+
+
+def match_text(report: MonthReport) -> str:
+    """What was compared, and what the result means; empty when nothing was."""
+    match = _match(report)
+    if match is None:
+        return ""
+    missed = sum(map(match.missed_by, match.missed))
+    outcome = (
+        f"{counted(missed, 'record')} that one of them missed came from the other, and "
+        f"{'is' if missed == 1 else 'are'} in this report."
+        if missed
+        else "Neither missed a record that the other had."
+    )
+    return (
+        f"In {counted(match.hours, 'hour')} that both sources are proven to have read to the end, "
+        f"{counted(match.total, 'record')} were matched by Id. {outcome} What both missed, nobody "
+        "can count."
+    )
+
+
+def match_rows(report: MonthReport) -> Iterator[MatchRow]:
+    match = _match(report) or Match()
+    for source in sorted(match.missed):
+        missed = match.missed_by(source)
+        yield MatchRow(
+            SOURCE_NAMES[source],
+            number(missed),
+            share(missed, match.total),
+            _both(match.lags.get(source, Spread())),
+        )
+
+
+def workload_rows(report: MonthReport) -> list[WorkloadRow]:
+    """Workloads of which a source missed something, the most first."""
+    match = _match(report) or Match()
+    found = [
+        (missed, workload, source)
+        for source, workloads in match.missed.items()
+        for workload, missed in workloads.items()
+        if missed
+    ]
+    return [
+        WorkloadRow(
+            shown(workload),
+            SOURCE_NAMES[source],
+            number(missed),
+            number(match.records.get(workload, 0)),
+        )
+        for missed, workload, source in sorted(found, key=lambda f: (-f[0], f[1], f[2]))
+    ][:WORKLOADS_SHOWN]
 
 
 @dataclass(frozen=True, slots=True)

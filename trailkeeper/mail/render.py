@@ -22,7 +22,7 @@ from trailkeeper.errors import Unavailable
 from trailkeeper.mail import chart
 from trailkeeper.mail.archive import Archive, place, zip_csv
 from trailkeeper.mail.expiry import expiry_json, expiry_sentences
-from trailkeeper.mail.measured import LAG_NOTE, lag_rows
+from trailkeeper.mail.measured import LAG_NOTE, lag_rows, match_rows, match_text, workload_rows
 from trailkeeper.mail.message import content_id
 from trailkeeper.mail.statement import SourceRow, Statement, state, unproven_days
 from trailkeeper.mail.wording import (
@@ -167,6 +167,9 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
         "users": _ranking(figures.by_user, figures.records),
         "sources": [_source(row) for row in statement.sources],
         "sources_note": _SOURCES_NOTE,
+        "match_text": match_text(report),
+        "matches": list(match_rows(report)),
+        "match_workloads": workload_rows(report),
         "lags": list(lag_rows(report)),
         "lag_note": LAG_NOTE,
         "archive_text": archive_text,

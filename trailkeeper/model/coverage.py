@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from trailkeeper.model.lag import ContentLag
+from trailkeeper.model.match import Match
 from trailkeeper.model.segment import MISSING, Finding, MergeCounts, Verdict
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Axis, Window, iso, subtract, total, union
@@ -42,6 +43,8 @@ class Coverage:
     counts: MergeCounts = field(default_factory=MergeCounts)
     lags: tuple[ContentLag, ...] = ()
     """how long the feed's records were on their way, where that was asked for"""
+    match: Match | None = None
+    """what matching with another source found, where that was asked for"""
 
     @property
     def is_complete(self) -> bool:
@@ -71,6 +74,7 @@ class Coverage:
             "duplicates": self.counts.duplicates,
             "conflicts": self.counts.conflicts,
             **({"lag": [lag.as_json() for lag in self.lags]} if self.lags else {}),
+            **({"matched": self.match.as_json(self.stream.source)} if self.match else {}),
         }
 
 

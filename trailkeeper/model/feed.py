@@ -26,6 +26,9 @@ CONTENT_TYPES = (
 DLP = "DLP.All"
 """off unless asked for: its records can hold the matched secret in clear text (section 1.2)"""
 
+DLP_RECORD_TYPES = (11, 13, 33, 63)
+"""what lies in DLP.All (audit-record-schema.md): the search returns them, asked for or not"""
+
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 LOOKBACK = timedelta(days=7)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, log
 
-_STEP = 2 ** (1 / 8)
+STEP = 2 ** (1 / 8)
 """each class is so much longer than the one before"""
 _LONGEST = 8 * 32
 """2^32 seconds are 136 years: whatever a record claims, there are no more classes than this"""
@@ -66,12 +66,12 @@ def class_of(seconds: float) -> int:
     if seconds <= 1:
         return 0
     # A bound lies in its own class, however the logarithm was rounded.
-    return min(ceil(log(seconds) / log(_STEP) - 1e-9), _LONGEST)
+    return min(ceil(log(seconds) / log(STEP) - 1e-9), _LONGEST)
 
 
 def bound_of(number: int) -> float:
     """The longest duration of a class, in seconds."""
-    return float(_STEP**number)
+    return float(STEP**number)
 
 
 def quantiles(spread: Spread, *shares: float) -> dict[str, int | None]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trailkeeper.model.coverage import Coverage, Stretch, derive
+from trailkeeper.model.lag import ContentLag
+from trailkeeper.model.match import TOPIC, Match, over_days
 from trailkeeper.model.segment import Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
@@ -73,13 +75,22 @@ class CoverStep:
         )
 
     def measured(self, coverages: Iterable[Coverage]) -> list[Coverage]:
-        """The same, with how long records were on their way."""
-        return [
-            replace(each, lags=tuple(self.ledger.lags(each.stream.tenant, each.range)))
-            if each.stream.source is Source.ACTIVITY
-            else each
-            for each in coverages
-        ]
+        """The same, with how long records were on their way and what matching found.
+
+        Matches are kept by UTC day: of a range that begins within one, the whole day counts.
+        """
+        return [replace(each, lags=self._lags(each), match=self._match(each)) for each in coverages]
+
+    def _lags(self, coverage: Coverage) -> tuple[ContentLag, ...]:
+        if coverage.stream.source is not Source.ACTIVITY:
+            return ()
+        return tuple(self.ledger.lags(coverage.stream.tenant, coverage.range))
+
+    def _match(self, coverage: Coverage) -> Match | None:
+        first, last = coverage.range.start.date(), coverage.range.end - timedelta(microseconds=1)
+        kept = self.ledger.measures(coverage.stream.tenant, TOPIC, first, last.date())
+        found = over_days(kept.items())
+        return found if found and coverage.stream.source in found.missed else None
 
     def _extent(self, stream: Stream, now: datetime) -> Window | None:
         """All that should be collected by now.

@@ -20,6 +20,7 @@ from trailkeeper.model.window import Window
 from trailkeeper.ports import CertificateDates, Clock, Lake, Ledger, Outbox, Renderer
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
+from trailkeeper.steps.match import MatchStep
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ class ReportStep:
     clock: Clock
     folder: Path
     certificates: CertificateDates
+    match: MatchStep
 
     def render(self, tenant: TenantSettings, month: Month, folder: Path | None = None) -> Rendered:
         """Render the month as it stands now. Raises `UsageError` for a month that has not begun."""
@@ -51,6 +53,7 @@ class ReportStep:
             raise UsageError(
                 f"{month} has not begun yet", "Name a month that has begun, as YYYY-MM."
             )
+        self.match(tenant, at_once=True)
         report = MonthReport(
             tenant=tenant.name,
             domain=tenant.domain,

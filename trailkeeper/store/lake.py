@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
@@ -17,13 +17,16 @@ from zoneinfo import ZoneInfo
 
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
+from trailkeeper.model.match import Match
 from trailkeeper.model.report import Figures
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
+from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
-from trailkeeper.store import lake_export, lake_figures
+from trailkeeper.store import lake_export, lake_figures, lake_match
 from trailkeeper.store.disk import make_folder, sync, unavailable
 from trailkeeper.store.lake_faults import lake_errors
 from trailkeeper.store.lake_merge import Folded, fold, received
+from trailkeeper.store.lake_sightings import Sightings
 from trailkeeper.store.lake_table import WRITER_PROPERTIES, Tables
 
 _APPLICATION = "trailkeeper-merge"
@@ -48,6 +51,7 @@ class DeltaLake:
         """`expected`: whether the ledger knows of stored records of a tenant. Then a missing table
         is `Unavailable` for every method but `remove`, and never an empty one."""
         self._tables = Tables(url, storage_options, expected)
+        self._sightings = Sightings(url, storage_options)
 
     def merge(
         self, merge: Merge, files: Sequence[tuple[LandedSegment, Path]]
@@ -67,10 +71,39 @@ class DeltaLake:
             if counts is None:
                 folded = fold(received(files), self._tables.scan(table))
                 counts = _all_entries(merge, folded.counts)
+                self._note_sightings(merge.tenant, folded)
                 _append(table, merge, folded, counts)
                 if self._tables.folder:
                     _make_durable(self._tables.folder / merge.tenant, table)
             return counts
+
+    def _note_sightings(self, tenant: str, folded: Folded) -> None:
+        """Before the merge commits: what is noted and made again says nothing new."""
+        table = self._sightings.add(tenant, folded.sightings)
+        if table is not None and self._sightings.tables.folder:
+            _make_durable(self._sightings.tables.folder / tenant, table)
+
+    def match(
+        self,
+        tenant: str,
+        hours: Sequence[datetime],
+        since: Mapping[Source, datetime | None],
+        ignored: Sequence[int] = (),
+    ) -> Match:
+        """Match the records of some hours of one day by Id; see `lake_match`."""
+        with lake_errors(f"matching the records of {tenant}"):
+            table = self._tables.find(tenant)
+            if table is None or not hours:
+                return Match(len(hours), missed={source: {} for source in since})
+            day = hours[0].replace(hour=0)
+            stored = self._tables.scan(table, Window(day, day + timedelta(days=1)))
+            sightings = self._sightings.of_day(tenant, day.date())
+            return lake_match.match_day(stored, sightings, hours, since, ignored)
+
+    def forget_sightings(self, tenant: str, before: date) -> None:
+        """Delete what matching needs of events before a day; the records stay."""
+        with lake_errors(f"forgetting sightings of {tenant}"):
+            self._sightings.forget(tenant, before)
 
     def export_jsonl(self, tenant: str, window: Window | None, out: BinaryIO) -> int:
         """One record a line by time, then Id; how many. The same state gives the same bytes."""
@@ -110,10 +143,12 @@ class DeltaLake:
                 enforce_retention_duration=False,
                 full=retain >= _ORPHANS_FROM,
             )
+            self._sightings.compact(tenant, retain)
 
     def remove(self, tenant: str) -> None:
         """Delete all records of the tenant, for good."""
         with lake_errors(f"removing {tenant}"):
+            self._sightings.tables.drop(tenant)
             self._tables.drop(tenant)
 
     def require(self, tenant: str) -> None:

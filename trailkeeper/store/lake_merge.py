@@ -19,6 +19,7 @@ import polars as pl
 from trailkeeper.model.canonical import content_digest
 from trailkeeper.model.record import PlacedBy
 from trailkeeper.model.segment import LandedSegment, MergeCounts
+from trailkeeper.store.lake_sightings import seen_again
 from trailkeeper.store.lake_table import PARTITION, TABLE_COLUMNS, TABLE_SCHEMA
 from trailkeeper.store.landing import batches, damaged
 
@@ -29,10 +30,14 @@ _VALUE = [*_KEY, "content"]
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """`new`: the rows to append, in the table's columns; `counts` by segment id."""
+    """`new`: the rows to append, in the table's columns; `counts` by segment id.
+
+    `sightings`: of records that another source brought as well; see `lake_sightings`.
+    """
 
     new: pl.DataFrame
     counts: dict[int, MergeCounts]
+    sightings: pl.DataFrame
 
 
 def received(files: Sequence[tuple[LandedSegment, Path]]) -> pl.DataFrame:
@@ -77,7 +82,11 @@ def fold(rows: pl.DataFrame, table: pl.LazyFrame) -> Folded:
     disputed = pl.col("known") | (pl.len().over(_KEY) > 1)
     new = pl.concat([fresh.remove(disputed), _settled(fresh.filter(disputed), stored)])
     new = new.with_columns(conflict=pl.col("known") | (pl.int_range(pl.len()).over(_KEY) > 0))
-    return Folded(new.sort("created_at", "id").select(TABLE_COLUMNS), _counts(rows, new))
+    return Folded(
+        new.sort("created_at", "id").select(TABLE_COLUMNS),
+        _counts(rows, new),
+        seen_again(rows, stored.texts, new),
+    )
 
 
 def _settled(disputed: pl.DataFrame, stored: Stored) -> pl.DataFrame:
@@ -132,7 +141,7 @@ class Stored:
             elsewhere = ~pl.col(PARTITION).is_in(days)
             misplaced = pl.col("placed_by") > int(PlacedBy.CREATION_TIME)
             self._places.append(table.filter(elsewhere, misplaced))
-        self.texts = self._look_up(rows.select(_KEY).unique(), pl.col("digest"))
+        self.texts = self._look_up(rows.select(_KEY).unique(), pl.col("digest", "source"))
 
     def values(self, keys: pl.DataFrame) -> pl.DataFrame:
         """`id`, `keyless`, `content` of the stored variants; texts pass by in a stream."""

@@ -69,9 +69,11 @@ class Tables:
         url: str,
         storage_options: Mapping[str, str] | None = None,
         expected: Callable[[str], bool] = lambda tenant: False,
+        schema: Schema = _SCHEMA,
     ) -> None:
         """`expected`: whether a tenant's table must be there, since the ledger knows of records."""
         self._expected = expected
+        self._schema = schema
         self.url = url.rstrip("/") or url
         self.options = dict(storage_options) if storage_options else None
 
@@ -112,7 +114,7 @@ class Tables:
         try:
             return DeltaTable.create(
                 self.location(tenant),
-                _SCHEMA,
+                self._schema,
                 partition_by=[PARTITION],
                 configuration=_CONFIGURATION,
                 storage_options=self.options,

@@ -1,0 +1,145 @@
+"""Match what two sources brought of a tenant, a day at a time, and keep what was found.
+
+Days are matched again, at most daily, until every re-read of them is over; from then on their match
+is kept for ever, and the sightings behind it go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import structlog
+
+from trailkeeper.model.coverage import Coverage
+from trailkeeper.model.feed import DLP_RECORD_TYPES
+from trailkeeper.model.match import TOPIC, DayMatch, Match
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Axis, Window, subtract
+from trailkeeper.ports import Clock, Lake, Ledger
+from trailkeeper.settings import TenantSettings
+from trailkeeper.steps.cover import CoverStep
+
+log = structlog.get_logger()
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+AGAIN_AFTER = timedelta(hours=20)
+"""a day that is not final is matched once a day"""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchStep:
+    ledger: Ledger
+    lake: Lake
+    cover: CoverStep
+    clock: Clock
+
+    def __call__(self, tenant: TenantSettings, *, at_once: bool = False) -> int:
+        """Match the days of one tenant that are due; `at_once`: all that are not final. How many.
+
+        Nothing for a tenant with one source. Running twice gives the same.
+        """
+        pair = _pair(tenant)
+        extents = [self.ledger.extent(stream) for stream in pair]
+        if not pair or None in extents:
+            return 0
+        now = self.clock.now()
+        begin = max(extent.start for extent in extents if extent).date()
+        days = _days(max(begin, self._forgotten_before(tenant.name, begin)), now.date())
+        kept = self.ledger.measures(tenant.name, TOPIC, begin, now.date())
+        due = [day for day in days if self._is_due(day, kept.get(day), now, at_once)]
+        matched = sum(self._day(tenant, pair, day, now) for day in due)
+        self._forget(tenant.name, (now - self._final_after()).date(), now)
+        if matched:
+            log.info("days_matched", tenant=tenant.name, days=matched)
+        return matched
+
+    def _forgotten_before(self, tenant: str, begin: date) -> date:
+        """Days before this one have no sightings any more, and cannot be matched."""
+        noted = self.ledger.noted(_forgotten_key(tenant))
+        return date.fromisoformat(noted[0]) if noted else begin
+
+    def _forget(self, tenant: str, before: date, now: datetime) -> None:
+        """Said before it is done: what might be gone is not matched."""
+        if before > self._forgotten_before(tenant, date.min):
+            self.ledger.note(_forgotten_key(tenant), before.isoformat(), now)
+            self.lake.forget_sightings(tenant, before)
+
+    def _is_due(self, day: date, text: str | None, now: datetime, at_once: bool) -> bool:
+        if text is None:
+            return True
+        kept = DayMatch.from_text(text)
+        if kept.final:
+            return False
+        return at_once or now - kept.matched_at >= AGAIN_AFTER or self._is_final(day, now)
+
+    def _is_final(self, day: date, now: datetime) -> bool:
+        return now >= datetime.combine(day, time(), UTC) + DAY + self._final_after()
+
+    def _day(
+        self, tenant: TenantSettings, pair: Sequence[Stream], day: date, now: datetime
+    ) -> bool:
+        """Whether the day has anything to keep: a settled hour, or nothing more to come."""
+        start = datetime.combine(day, time(), UTC)
+        hours = self._settled(pair, start)
+        final = self._is_final(day, now)
+        if not hours and not final:
+            return False
+        since = {stream.source: self._begun_at(stream) for stream in pair}
+        ignored = () if tenant.dlp else DLP_RECORD_TYPES
+        match = self.lake.match(tenant.name, hours, since, ignored) if hours else Match()
+        text = DayMatch(match, now, final).to_text()
+        self.ledger.measure(tenant.name, TOPIC, day, text, now)
+        return True
+
+    def _settled(self, pair: Sequence[Stream], start: datetime) -> list[datetime]:
+        """Hours of the day that both sources read to the end, when nothing late was expected.
+
+        Of the feed, everything that became available until then: what occurred in an hour is
+        listed in it or after.
+        """
+        occurred, available = pair
+        settle = self.cover.collection.settle
+        search = self.cover.of_stream(occurred, Window(start, start + DAY, Axis.OCCURRED))
+        feed = self.cover.of_stream(available, Window(start, start + DAY + settle, Axis.AVAILABLE))
+        hours = [start + number * HOUR for number in range(24)]
+        return [
+            hour
+            for hour in hours
+            if _is_settled(search, Window(hour, hour + HOUR, Axis.OCCURRED))
+            and _is_proven(feed, Window(hour, hour + HOUR + settle, Axis.AVAILABLE))
+        ]
+
+    def _begun_at(self, stream: Stream) -> datetime | None:
+        frontier = self.ledger.frontier(stream)
+        return frontier.begun_at if frontier else None
+
+    def _final_after(self) -> timedelta:
+        """The age at which no planned re-read can bring anything of a day any more."""
+        collection = self.cover.collection
+        last = max([collection.settle, *collection.reread_after, *collection.feed_relist_after])
+        return last + 2 * DAY
+
+
+def _pair(tenant: TenantSettings) -> list[Stream]:
+    """The search and the feed of one tenant, where it has both."""
+    wanted = (Source.EXCHANGE, Source.ACTIVITY)
+    both = all(source in tenant.sources for source in wanted)
+    return [Stream(tenant.name, source) for source in wanted] if both else []
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + number * DAY for number in range((last - first).days + 1)]
+
+
+def _forgotten_key(tenant: str) -> str:
+    return f"sightings_forgotten/{tenant}"
+
+
+def _is_settled(coverage: Coverage, window: Window) -> bool:
+    return not subtract([window], subtract(coverage.complete, coverage.provisional))
+
+
+def _is_proven(coverage: Coverage, window: Window) -> bool:
+    return not subtract([window], coverage.complete)
