@@ -129,15 +129,13 @@ def _print(screen: Console, coverage: Coverage) -> None:
 
 def _matched(match: Match, source: Source) -> str:
     """What this source missed of what it and another one should both have brought."""
+    from trailkeeper.model.match import rate
     from trailkeeper.model.spread import rough
 
     others = " and ".join(sorted(other.value for other in match.missed if other is not source))
     missed, total = match.missed_by(source), match.total
-    rate = f" ({missed / total:.2%})" if missed else ""
-    text = (
-        f"  matched {match.hours:,} h with {others}: missed {missed:,} of {total:,} records{rate}"
-    )
-    text += ", all repaired" if missed else ""
+    text = f"  matched {match.hours:,} h with {others}: missed {missed:,} of {total:,} records"
+    text += f" ({rate(missed, total)}), all repaired" if missed else ""
     if spread := match.lags.get(source):
         seen = [rough(spread.quantile(share)) for share in (0.5, 0.95)]
         text += f"; seen {seen[0]} after they happened (p95 {seen[1]})"

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trailkeeper.mail.statement import SOURCE_NAMES
-from trailkeeper.mail.wording import counted, number, share, shown
+from trailkeeper.mail.wording import counted, number, shown
 from trailkeeper.model.lag import summed
-from trailkeeper.model.match import Match
+from trailkeeper.model.match import Match, rate
 from trailkeeper.model.report import MonthReport
 from trailkeeper.model.spread import Spread, rough
 
+TIMES_NOTE = (
+    "Half of the records took no longer than the first time, 19 in 20 no longer than the second."
+)
 LAG_NOTE = (
-    "Half of the records took no longer than the first time, 19 in 20 no longer than the second. "
-    "Until they are available is Microsoft's share, from there into the lake ours."
+    f"{TIMES_NOTE} Until they are available is Microsoft's share, from there into the lake ours."
 )
 
 
@@ -70,7 +72,7 @@ def match_rows(report: MonthReport) -> Iterator[MatchRow]:
         yield MatchRow(
             SOURCE_NAMES[source],
             number(missed),
-            share(missed, match.total),
+            rate(missed, match.total),
             _both(match.lags.get(source, Spread())),
         )
 

@@ -22,7 +22,14 @@ from trailkeeper.errors import Unavailable
 from trailkeeper.mail import chart
 from trailkeeper.mail.archive import Archive, place, zip_csv
 from trailkeeper.mail.expiry import expiry_json, expiry_sentences
-from trailkeeper.mail.measured import LAG_NOTE, lag_rows, match_rows, match_text, workload_rows
+from trailkeeper.mail.measured import (
+    LAG_NOTE,
+    TIMES_NOTE,
+    lag_rows,
+    match_rows,
+    match_text,
+    workload_rows,
+)
 from trailkeeper.mail.message import content_id
 from trailkeeper.mail.statement import SourceRow, Statement, state, unproven_days
 from trailkeeper.mail.wording import (
@@ -172,6 +179,7 @@ def _page(report: MonthReport, statement: Statement, archive_text: str) -> dict[
         "match_workloads": workload_rows(report),
         "lags": list(lag_rows(report)),
         "lag_note": LAG_NOTE,
+        "times_note": TIMES_NOTE,
         "archive_text": archive_text,
         "expiries": expiry_sentences(report),
         "rendered_at": instant(report.rendered_at, zone),

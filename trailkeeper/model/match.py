@@ -89,6 +89,11 @@ class Match:
         }
 
 
+def rate(part: int, whole: int) -> str:
+    """A share in per cent with two figures, however small: misses are rare."""
+    return f"{100 * part / whole:.2g} %" if part and whole else "0 %"
+
+
 def _plus(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
     summed = Counter(one)
     summed.update(two)
