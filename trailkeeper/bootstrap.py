@@ -28,6 +28,7 @@ from trailkeeper.ports import (
     Outbox,
 )
 from trailkeeper.settings import Settings
+from trailkeeper.steps.arrivals import ArrivalStep
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
 from trailkeeper.steps.match import MatchStep
@@ -211,6 +212,10 @@ class World:
     @cached_property
     def cover(self) -> CoverStep:
         return CoverStep(self.ledger, self.settings.collection, READABLE)
+
+    @cached_property
+    def arrivals(self) -> ArrivalStep:
+        return ArrivalStep(self.ledger, self.lake, self.settings.collection, self.clock)
 
     @cached_property
     def match(self) -> MatchStep:

@@ -34,6 +34,7 @@ from trailkeeper.model.segment import (
     Segment,
     SegmentState,
 )
+from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 
@@ -560,6 +561,21 @@ class Lake(Protocol):
 
         `since`: the sources that are matched, each with when it began to be followed, None when it
         never was; `ignored`: record types that one of them is not asked for.
+        """
+        ...
+
+    def arrivals(
+        self,
+        tenant: str,
+        source: Source,
+        window: Window,
+        looks: Sequence[tuple[Window, datetime]],
+        on_time: timedelta,
+    ) -> dict[str, Spread]:
+        """By workload: from occurrence in `window` to first seen by `source`.
+
+        `looks`: disjoint windows, each with when its time was first asked for; records outside of
+        them do not count. Seen within `on_time` of that is in time, and in the first class.
         """
         ...
 

@@ -168,4 +168,5 @@ def deliver(world: World, outbox_id: int) -> str:
 def compact_tenant(world: World, tenant: str) -> None:
     world.lake.compact(tenant, _VACUUM_AFTER)
     if found := world.settings.tenants.get(tenant):
+        world.arrivals(found)
         world.match(found)

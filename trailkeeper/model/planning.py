@@ -25,6 +25,7 @@ class Cadence:
     older is back-fill. `segment_length`: a back-fill segment while the tenant's week is not known
     yet; `segment_rows` and `longest_segment` bound one when it is. `reread_after`: ages at which
     young time is read again for late arrivals, ascending. `reread_length`: how much at once.
+    `rounds`: the same ages where a tenant's lateness is known, None for a round that is left out.
     """
 
     interval: timedelta = timedelta(minutes=30)
@@ -40,6 +41,12 @@ class Cadence:
         timedelta(days=7),
     )
     reread_length: timedelta = timedelta(hours=24)
+    rounds: tuple[timedelta | None, ...] = ()
+
+    @property
+    def rereads(self) -> tuple[timedelta | None, ...]:
+        """The age of each round of re-reading, as learned, else as configured."""
+        return self.rounds or self.reread_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +135,37 @@ def _backfill(
 def _rereads(
     stream: Stream, frontier: Frontier, cadence: Cadence, now: datetime
 ) -> Iterator[NewSegment]:
-    """Every age in `reread_after` walks behind the clock and reads what has reached that age.
+    """Every age in `rereads` walks behind the clock and reads what has reached that age.
 
     Time that had that age already when the stream began needs no re-read: its first reading was
     late enough.
     """
-    for index, age in enumerate(cadence.reread_after):
-        reached = frontier.reread_until[index] if index < len(frontier.reread_until) else None
+    for index, age in enumerate(cadence.rereads):
+        if age is None:
+            continue
+        reached = _reached(frontier, index)
         start = reached or max(frontier.first_at, _floor_minute(frontier.begun_at - age))
+        # What a later round has read needs no earlier one any more: one that comes back after it
+        # was left out begins behind the others.
+        start = max([start, *_read_later(cadence, frontier, age)])
         end = min(_floor_minute(now - age), frontier.fresh_until)
         step = min(cadence.reread_length, age)
         while end - start >= step:
             window = Window(start, start + step, stream.source.axis)
             yield NewSegment(stream, window, Purpose.REREAD, round=index + 1)
             start = window.end
+
+
+def _reached(frontier: Frontier, index: int) -> datetime | None:
+    return frontier.reread_until[index] if index < len(frontier.reread_until) else None
+
+
+def _read_later(cadence: Cadence, frontier: Frontier, age: timedelta) -> Iterator[datetime]:
+    """How far the rounds of greater age than `age` have read."""
+    for index, other in enumerate(cadence.rereads):
+        reached = _reached(frontier, index)
+        if other is not None and other > age and reached is not None:
+            yield reached
 
 
 def _floor_minute(moment: datetime) -> datetime:

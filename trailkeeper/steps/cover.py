@@ -14,6 +14,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Ledger, Parking
 from trailkeeper.settings import CollectionSettings, TenantSettings
+from trailkeeper.steps.arrivals import lateness_of
 
 UNREADABLE = "this version has no reader for this source"
 
@@ -53,10 +54,15 @@ class CoverStep:
         by the time in which late records are expected.
         """
         axis, end = stream.source.axis, month.end
-        last = end + self.collection.settle if axis is Axis.AVAILABLE else end
+        last = end + self.settle_of(stream.tenant) if axis is Axis.AVAILABLE else end
         if now is not None:
             last = max(min(end, now), min(last, now - self._patience))
         return Window(month.start, last, axis)
+
+    def settle_of(self, tenant: str) -> timedelta:
+        """How long late records are expected of this tenant; never shorter than configured."""
+        usual = self.collection.reread_after
+        return lateness_of(self.ledger, tenant).settle(usual, self.collection.settle)
 
     @property
     def _patience(self) -> timedelta:
@@ -69,7 +75,7 @@ class CoverStep:
             stream,
             window,
             self.ledger.findings(stream, window),
-            settle=self.collection.settle,
+            settle=self.settle_of(stream.tenant),
             outstanding=self._outstanding(stream, window),
             counts=self.ledger.counts(stream, window),
         )

@@ -82,7 +82,7 @@ class MatchStep:
     ) -> bool:
         """Whether the day has anything to keep: a settled hour, or nothing more to come."""
         start = datetime.combine(day, time(), UTC)
-        hours = self._settled(pair, start)
+        hours = self._settled(tenant.name, pair, start)
         final = self._is_final(day, now)
         if not hours and not final:
             return False
@@ -93,14 +93,14 @@ class MatchStep:
         self.ledger.measure(tenant.name, TOPIC, day, text, now)
         return True
 
-    def _settled(self, pair: Sequence[Stream], start: datetime) -> list[datetime]:
+    def _settled(self, tenant: str, pair: Sequence[Stream], start: datetime) -> list[datetime]:
         """Hours of the day that both sources read to the end, when nothing late was expected.
 
         Of the feed, everything that became available until then: what occurred in an hour is
         listed in it or after.
         """
         occurred, available = pair
-        settle = self.cover.collection.settle
+        settle = self.cover.settle_of(tenant)
         search = self.cover.of_stream(occurred, Window(start, start + DAY, Axis.OCCURRED))
         feed = self.cover.of_stream(available, Window(start, start + DAY + settle, Axis.AVAILABLE))
         hours = [start + number * HOUR for number in range(24)]

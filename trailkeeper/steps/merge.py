@@ -9,10 +9,11 @@ from functools import partial
 import structlog
 
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.lateness import Lateness, lateness_key
+from trailkeeper.model.lateness import lateness_key
 from trailkeeper.model.segment import Merge, MergeCounts, Purpose
 from trailkeeper.model.window import Axis
 from trailkeeper.ports import Clock, Lake, Landing, Ledger
+from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.heartbeat import Heartbeat
 
 log = structlog.get_logger()
@@ -82,10 +83,8 @@ class MergeStep:
         ]
         if not rereads:
             return
-        now, key = self.clock.now(), lateness_key(merge.tenant)
-        noted = self.ledger.noted(key)
-        lateness = Lateness.from_text(noted[0]) if noted else Lateness()
+        now, lateness = self.clock.now(), lateness_of(self.ledger, merge.tenant)
         for segment in rereads:
             found = counts[segment.id]
             lateness = lateness.learn(segment.round, found.received, found.stored, now)
-        self.ledger.note(key, lateness.to_text(), now)
+        self.ledger.note(lateness_key(merge.tenant), lateness.to_text(), now)

@@ -11,12 +11,12 @@ import structlog
 
 from trailkeeper.model.density import Density, density_key
 from trailkeeper.model.feed import plan_feed
-from trailkeeper.model.lateness import Lateness, lateness_key
 from trailkeeper.model.planning import Cadence, Frontier, plan_stream
 from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import Announcer, Ledger, Outbox
 from trailkeeper.settings import Settings, TenantSettings
+from trailkeeper.steps.arrivals import lateness_of
 
 log = structlog.get_logger()
 
@@ -95,16 +95,13 @@ def _planner(
 ) -> Callable[[Frontier | None], Iterable[NewSegment]]:
     begin = begins_at(tenant, now)
     density = known_density(ledger, tenant.name)
-    cadence = _rereading(settings.collection.cadence(), ledger, tenant.name, now)
+    cadence = _rereading(settings.collection.cadence(), ledger, tenant.name)
     return partial(plan_stream, stream, begin, cadence, density, now)
 
 
-def _rereading(cadence: Cadence, ledger: Ledger, tenant: str, now: datetime) -> Cadence:
+def _rereading(cadence: Cadence, ledger: Ledger, tenant: str) -> Cadence:
     """The cadence with those re-reads that this tenant's lateness asks for."""
-    noted = ledger.noted(lateness_key(tenant))
-    lateness = Lateness.from_text(noted[0]) if noted else Lateness()
-    ages = lateness.ages(cadence.reread_after, now)
-    return replace(cadence, reread_after=ages)
+    return replace(cadence, rounds=lateness_of(ledger, tenant).ages(cadence.reread_after))
 
 
 def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:

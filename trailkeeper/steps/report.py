@@ -162,7 +162,7 @@ class CloseMonths:
         self, tenant: TenantSettings, window: Window, begun_at: datetime, now: datetime
     ) -> bool:
         collection = self.settings.collection
-        if now < window.end + collection.settle:
+        if now < window.end + self.cover.settle_of(tenant.name):
             return False
         coverage = self.cover.of_month(tenant, window)
         if proves(coverage) and not any(_is_provisional(c, window) for c in decisive(coverage)):

@@ -20,9 +20,10 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from trailkeeper.model.match import Match
 from trailkeeper.model.report import Figures
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
+from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
-from trailkeeper.store import lake_export, lake_figures, lake_match
+from trailkeeper.store import lake_arrivals, lake_export, lake_figures, lake_match
 from trailkeeper.store.disk import make_folder, sync, unavailable
 from trailkeeper.store.lake_faults import lake_errors
 from trailkeeper.store.lake_merge import Folded, fold, received
@@ -99,6 +100,23 @@ class DeltaLake:
             stored = self._tables.scan(table, Window(day, day + timedelta(days=1)))
             sightings = self._sightings.of_day(tenant, day.date())
             return lake_match.match_day(stored, sightings, hours, since, ignored)
+
+    def arrivals(
+        self,
+        tenant: str,
+        source: Source,
+        window: Window,
+        looks: Sequence[tuple[Window, datetime]],
+        on_time: timedelta,
+    ) -> dict[str, Spread]:
+        """By workload, when the records of a day were first seen; see `lake_arrivals`."""
+        with lake_errors(f"measuring the arrivals of {tenant}"):
+            table = self._tables.find(tenant)
+            if table is None or not looks:
+                return {}
+            stored = self._tables.scan(table, window)
+            sightings = self._sightings.of_day(tenant, window.start.date())
+            return lake_arrivals.arrivals(stored, sightings, source, looks, on_time)
 
     def forget_sightings(self, tenant: str, before: date) -> None:
         """Delete what matching needs of events before a day; the records stay."""

@@ -1,0 +1,86 @@
+"""Measure how late a tenant's records arrive in the search, a day at a time, and learn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+
+import structlog
+
+from trailkeeper.model.lateness import (
+    ON_TIME,
+    REMEMBERED,
+    TOPIC,
+    Lateness,
+    day_to_text,
+    first_looks,
+    lateness_key,
+    over_days,
+    slowest,
+)
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
+from trailkeeper.ports import Clock, Lake, Ledger
+from trailkeeper.settings import CollectionSettings, TenantSettings
+
+log = structlog.get_logger()
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalStep:
+    ledger: Ledger
+    lake: Lake
+    collection: CollectionSettings
+    clock: Clock
+
+    def __call__(self, tenant: TenantSettings) -> int:
+        """Measure the days of which every usual re-read is over; how many. Twice adds nothing."""
+        stream = Stream(tenant.name, Source.EXCHANGE)
+        frontier = self.ledger.frontier(stream)
+        if frontier is None or not self.collection.reread_after:
+            return 0
+        now = self.clock.now()
+        # Only of time that was young when it was first read: back-fill tells nothing of lateness.
+        begun = frontier.begun_at.date() + _DAY
+        kept = self.ledger.measures(tenant.name, TOPIC, begun, now.date())
+        measured = 0
+        first = max([begun, (now - REMEMBERED).date(), *(day + _DAY for day in kept)])
+        for day in self._due(first, now):
+            start = datetime.combine(day, time(), UTC)
+            window = Window(start, start + _DAY)
+            looks = first_looks(self.ledger.findings(stream, window))
+            found = self.lake.arrivals(tenant.name, stream.source, window, looks, ON_TIME)
+            self.ledger.measure(tenant.name, TOPIC, day, day_to_text(found), now)
+            measured += 1
+        if measured:
+            self._learn(tenant.name, now)
+        return measured
+
+    def _due(self, first: date, now: datetime) -> Iterator[date]:
+        over = now - self.collection.reread_after[-1] - 2 * _DAY
+        day = first
+        while datetime.combine(day, time(), UTC) <= over:
+            yield day
+            day += _DAY
+
+    def _learn(self, tenant: str, now: datetime) -> None:
+        """A hint beside the counts of the merges: both are written whole, and measured again."""
+        days = self.ledger.measures(tenant, TOPIC, (now - REMEMBERED).date(), now.date())
+        arrived = slowest(len(days), over_days(days.values()))
+        before = lateness_of(self.ledger, tenant)
+        if before.arrived != arrived:
+            self.ledger.note(lateness_key(tenant), replace(before, arrived=arrived).to_text(), now)
+            ages = before.ages(self.collection.reread_after)
+            after = replace(before, arrived=arrived).ages(self.collection.reread_after)
+            if ages != after:
+                hours = [age and age / timedelta(hours=1) for age in after]
+                log.info("rereads_learned", tenant=tenant, hours=hours)
+
+
+def lateness_of(ledger: Ledger, tenant: str) -> Lateness:
+    """What is known of the tenant's lateness; nothing at first."""
+    noted = ledger.noted(lateness_key(tenant))
+    return Lateness.from_text(noted[0]) if noted else Lateness()
