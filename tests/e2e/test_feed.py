@@ -243,7 +243,7 @@ def test_expired_between_list_and_get(boxed: Boxed, tmp_path: Path) -> None:
         collect(folder, days=0.9, ends=10)
         said = coverage(folder, "contoso", start.isoformat(), datetime.now(UTC).isoformat())
         gaps: list[dict[str, str]] = said["gaps"]  # type: ignore[assignment]  # JSON
-        assert [gap for gap in gaps if gap["reason"].startswith("1 blob missing")]
+        assert [gap for gap in gaps if gap["reason"].startswith("1 blob missing") and gap["lost"]]
         assert sum((truth(box) - stored(folder, tmp_path)).values()) > 0
 
 
@@ -400,6 +400,7 @@ def test_stopped_for_nine_days(boxed: Boxed, tmp_path: Path) -> None:
             (gap,) = union(each.window for each in feed.gaps)
             longest = max(feed.gaps, key=lambda each: each.window.duration)
             assert "seven days only" in longest.reason
+            assert longest.lost
             assert abs(gap.start - began) < timedelta(minutes=5)
             assert abs(gap.end - (now - 7 * DAY)) < timedelta(minutes=10)
             assert fates(box)["never"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
@@ -70,7 +71,7 @@ def coverage(
     axis = stream.source.axis
     asked = Window(WINDOW.start, WINDOW.end, axis)
     gaps, suspect = (
-        [Stretch(Window(s.window.start, s.window.end, axis), s.reason) for s in stretches]
+        [replace(s, window=Window(s.window.start, s.window.end, axis)) for s in stretches]
         for stretches in (gaps, suspect)
     )
     return Coverage(

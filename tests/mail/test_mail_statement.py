@@ -68,6 +68,22 @@ def test_suspicion_inside_a_gap_is_not_counted_again() -> None:
     assert "1 gap, 2 h 50 min in all; 1 suspect stretch, 30 min in all." in headline
 
 
+def test_what_is_lost_is_called_lost() -> None:
+    """A gap that Microsoft no longer has is told from one that may still be filled, and counted
+    among the gaps; a source that lost time says so though another one proves the month."""
+    lost = replace(SECOND, lost=True)
+    statement = state(month_report(figures(), [coverage(FEED[0], gaps=[GAP, lost])]))
+    assert [row.kind for row in statement.stretches] == [Kind.GAP, Kind.LOST]
+    assert "2 gaps, 3 h 20 min in all, of which 30 min lost." in statement.headline
+    assert statement.headline.endswith("Microsoft no longer has, and nobody can fill it in.")
+    assert set(unproven_days(month_report(figures(), [coverage(gaps=[lost])])).values()) == {
+        Kind.GAP
+    }
+    both = state(month_report(figures(), [coverage(), coverage(FEED[0], gaps=[lost])]))
+    assert both.complete
+    assert both.sources[1].proven == "744 h 30 min of 745 h proven, 30 min lost"
+
+
 def test_report_without_coverage_claims_nothing() -> None:
     """No source read is incomplete, not vacuously complete."""
     statement = state(month_report(figures(), []))

@@ -120,7 +120,7 @@ def _print(screen: Console, coverage: Coverage) -> None:
     for stretch in coverage.suspect:
         screen.print(_missing("suspect", "yellow", stretch))
     for stretch in coverage.gaps:
-        screen.print(_missing("gap", "red", stretch))
+        screen.print(_missing("lost" if stretch.lost else "gap", "red", stretch))
     for lag in coverage.lags:
         screen.print(_lag(lag), style="dim")
     if coverage.match:

@@ -181,4 +181,5 @@ def _tell_gaps(month: Month, coverages: Sequence[Coverage]) -> None:
         for word, stretches in (("suspect", coverage.suspect), ("gap", coverage.gaps)):
             for stretch in stretches:
                 source = coverage.stream.source.value
-                output.note(f"{word}: {source} {between(stretch.window)}  {stretch.reason}")
+                said = "lost" if stretch.lost else word
+                output.note(f"{said}: {source} {between(stretch.window)}  {stretch.reason}")

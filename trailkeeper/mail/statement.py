@@ -28,6 +28,8 @@ _REASON_LIMIT = 200
 
 
 class Kind(StrEnum):
+    LOST = "lost"
+    """a gap that nobody can fill any more"""
     GAP = "gap"
     SUSPECT = "suspect"
 
@@ -92,9 +94,10 @@ def unproven_days(report: MonthReport) -> dict[date, Kind]:
     """Local days that a gap or a suspect stretch touches; a gap outweighs a suspicion."""
     zone = ZoneInfo(report.timezone)
     days: dict[date, Kind] = {}
-    for kind in (Kind.SUSPECT, Kind.GAP):
+    for kind in (Kind.SUSPECT, Kind.GAP, Kind.LOST):
+        shade = Kind.SUSPECT if kind is Kind.SUSPECT else Kind.GAP
         for _, stretch in _unproven(report, kind):
-            days.update(dict.fromkeys(_days(stretch.window, zone), kind))
+            days.update(dict.fromkeys(_days(stretch.window, zone), shade))
     return days
 
 
@@ -130,20 +133,23 @@ def _incomplete(report: MonthReport, stretches: Iterable[StretchRow]) -> str:
     month = _period(report)
     if not report.coverage:
         return f"Incomplete: no source was read for {month}, so nothing is proven."
-    gaps = _plain(row.window for row in stretches if row.kind is Kind.GAP)
+    gaps = _plain(row.window for row in stretches if row.kind is not Kind.SUSPECT)
+    lost = _plain(row.window for row in stretches if row.kind is Kind.LOST)
     suspect = subtract(
         _plain(row.window for row in stretches if row.kind is Kind.SUSPECT),
         gaps,  # one source's gap outweighs another's suspicion of the same time
     )
     parts = []
     if gaps:
-        parts.append(f"{counted(len(gaps), 'gap')}, {length(total(gaps))} in all")
+        part = f"{counted(len(gaps), 'gap')}, {length(total(gaps))} in all"
+        parts.append(f"{part}, of which {length(total(lost))} lost" if lost else part)
     if suspect:
         noun = counted(len(suspect), "suspect stretch", "suspect stretches")
         parts.append(f"{noun}, {length(total(suspect))} in all")
+    gone = " What is lost Microsoft no longer has, and nobody can fill it in." if lost else ""
     return (
         f"Incomplete: {'; '.join(parts)}. Records of these times may be missing from this report; "
-        f"everything else that Microsoft had delivered for {month} is in it."
+        f"everything else that Microsoft had delivered for {month} is in it.{gone}"
     )
 
 
@@ -178,8 +184,10 @@ def _provisional(report: MonthReport, zone: ZoneInfo) -> Iterator[str]:
 def _proven(coverage: Coverage) -> str:
     asked = length(coverage.range.duration)
     if coverage.is_complete:
-        return f"all {asked}"
-    return f"{length(coverage.complete_time)} of {asked}"
+        return f"all {asked} proven"
+    lost = total(gap.window for gap in coverage.gaps if gap.lost)
+    text = f"{length(coverage.complete_time)} of {asked} proven"
+    return f"{text}, {length(lost)} lost" if lost else text
 
 
 # --- stretches ---------------------------------------------------------------------------------
@@ -212,9 +220,17 @@ def _by_time(
 
 def _unproven(report: MonthReport, kind: Kind) -> Iterator[tuple[Stream, Stretch]]:
     for coverage in decisive(report.coverage):
-        stretches = coverage.suspect if kind is Kind.SUSPECT else coverage.gaps
-        for stretch in (*stretches, *(_unasked(report, coverage) if kind is Kind.GAP else ())):
+        for stretch in _of_kind(report, coverage, kind):
             yield coverage.stream, stretch
+
+
+def _of_kind(report: MonthReport, coverage: Coverage, kind: Kind) -> Iterator[Stretch]:
+    if kind is Kind.SUSPECT:
+        yield from coverage.suspect
+        return
+    yield from (gap for gap in coverage.gaps if gap.lost is (kind is Kind.LOST))
+    if kind is Kind.GAP:
+        yield from _unasked(report, coverage)
 
 
 def _unasked(report: MonthReport, coverage: Coverage) -> Iterator[Stretch]:

@@ -6,7 +6,7 @@ Invariant: complete, suspect and gaps are disjoint and together fill the asked r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from trailkeeper.model.lag import ContentLag
@@ -24,6 +24,8 @@ class Stretch:
 
     window: Window
     reason: str
+    lost: bool = False
+    """the provider no longer has it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,12 @@ def proves(coverages: Sequence[Coverage]) -> bool:
     return bool(deciding) and all(c.is_complete for c in deciding)
 
 
-def _stretch_json(stretch: Stretch) -> dict[str, str]:
+def _stretch_json(stretch: Stretch) -> dict[str, object]:
     return {
         "from": iso(stretch.window.start),
         "to": iso(stretch.window.end),
         "reason": stretch.reason,
+        "lost": stretch.lost,
     }
 
 
@@ -131,7 +134,7 @@ def derive(
     )
     missing = subtract([asked], [*complete, *(s.window for s in suspect)])
     reasons = [
-        Stretch(w, f.reason)
+        Stretch(w, f.reason, lost=f.verdict is Verdict.LOST)
         for f, w in _newest_first(clipped)
         if f.verdict in (Verdict.GAP, Verdict.LOST)
     ]
@@ -177,7 +180,7 @@ def _worded(windows: Iterable[Window], reasons: Sequence[Stretch]) -> list[Stret
         for window in left:
             common = window.intersect(reason.window)
             if common is not None:
-                worded.append(Stretch(common, reason.reason))
+                worded.append(replace(reason, window=common))
         left = subtract(left, [reason.window]) if left else left
     worded.extend(Stretch(w, NOT_COLLECTED) for w in left)
     return _joined(sorted(worded, key=lambda s: s.window))
@@ -188,9 +191,13 @@ def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
     joined: list[Stretch] = []
     for stretch in stretches:
         last = joined[-1] if joined else None
-        if last and last.reason == stretch.reason and last.window.end == stretch.window.start:
+        if last and replace(last, window=stretch.window) == stretch and _touch(last, stretch):
             whole = Window(last.window.start, stretch.window.end, last.window.axis)
-            joined[-1] = Stretch(whole, last.reason)
+            joined[-1] = replace(last, window=whole)
         else:
             joined.append(stretch)
     return joined
+
+
+def _touch(one: Stretch, two: Stretch) -> bool:
+    return one.window.end == two.window.start

@@ -32,6 +32,7 @@ DLP_RECORD_TYPES = (11, 13, 33, 63)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 LOOKBACK = timedelta(days=7)
+SEVEN_DAYS_ONLY = "the feed answers for seven days only"
 STALE = timedelta(minutes=1)
 """a start of exactly seven days ago is stale on arrival, and refused (section 1.4)"""
 BORDER = timedelta(minutes=1)
@@ -156,7 +157,7 @@ class Look:
         if end <= self.window.start:
             return None
         asked_at = iso(_floor_second(self.observed_at))
-        reason = f"the feed answers for seven days only, and was asked at {asked_at}"
+        reason = f"{SEVEN_DAYS_ONLY}, and was asked at {asked_at}"
         window = Window(self.window.start, end, self.window.axis)
         return Finding(window, Verdict.LOST, self.observed_at, reason)
 

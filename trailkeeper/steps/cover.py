@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trailkeeper.model.coverage import Coverage, Stretch, derive
+from trailkeeper.model.feed import SEVEN_DAYS_ONLY, horizon
 from trailkeeper.model.lag import ContentLag
 from trailkeeper.model.match import TOPIC, Match, over_days
 from trailkeeper.model.segment import Segment, SegmentState
@@ -37,7 +38,7 @@ class CoverStep:
             stream = Stream(tenant.name, source)
             window = Window(*asked, source.axis) if asked else self._extent(stream, now)
             if window:
-                stated.append(self.of_stream(stream, window))
+                stated.append(self.of_stream(stream, window, now))
         return stated
 
     def of_month(
@@ -45,7 +46,9 @@ class CoverStep:
     ) -> list[Coverage]:
         """Coverage of every configured source over what of a month is over by `now`, or all."""
         streams = (Stream(tenant.name, source) for source in tenant.sources)
-        return [self.of_stream(stream, self.month_of(stream, month, now)) for stream in streams]
+        return [
+            self.of_stream(stream, self.month_of(stream, month, now), now) for stream in streams
+        ]
 
     def month_of(self, stream: Stream, month: Window, now: datetime | None = None) -> Window:
         """What has to be read of `stream` for a month of occurrences; by `now`, if it is given.
@@ -70,13 +73,14 @@ class CoverStep:
         collection = self.collection
         return 2 * collection.interval + collection.safety_lag + timedelta(minutes=5)
 
-    def of_stream(self, stream: Stream, window: Window) -> Coverage:
+    def of_stream(self, stream: Stream, window: Window, now: datetime | None = None) -> Coverage:
+        """`now`, if it is given, tells what of the rest the provider no longer has."""
         return derive(
             stream,
             window,
             self.ledger.findings(stream, window),
             settle=self.settle_of(stream.tenant),
-            outstanding=self._outstanding(stream, window),
+            outstanding=[*self._outstanding(stream, window), *_out_of_reach(stream, window, now)],
             counts=self.ledger.counts(stream, window),
         )
 
@@ -125,6 +129,15 @@ class CoverStep:
             if segment.stream == stream and (common := segment.window.intersect(window))
         ]
         return reasons
+
+
+def _out_of_reach(stream: Stream, window: Window, now: datetime | None) -> Iterator[Stretch]:
+    """What the feed will never be asked for: it forgets, and other sources may have it."""
+    if now is None or stream.source is not Source.ACTIVITY:
+        return
+    end = min(horizon(now), window.end)
+    if window.start < end:
+        yield Stretch(Window(window.start, end, window.axis), SEVEN_DAYS_ONLY, lost=True)
 
 
 def _parked(parking: Parking) -> str:
