@@ -79,6 +79,9 @@ def test_what_is_lost_is_called_lost() -> None:
     assert set(unproven_days(month_report(figures(), [coverage(gaps=[lost])])).values()) == {
         Kind.GAP
     }
+    search = coverage(suspect=[GAP])
+    report = month_report(figures(), [search, coverage(FEED[0], gaps=[lost])])
+    assert "lost" not in state(report).headline, "the search may still have it"
     both = state(month_report(figures(), [coverage(), coverage(FEED[0], gaps=[lost])]))
     assert both.complete
     assert both.sources[1].proven == "744 h 30 min of 745 h proven, 30 min lost"

@@ -129,7 +129,7 @@ def _state(standing_still: Sequence[dict[str, Any]]) -> str:
     what = " ".join(filter(None, (first["source"], first["content_type"])))
     where = f" ({what})" if what else ""
     since = f"{first['kind']}{where} since {first['since'][:16]}Z"
-    return f"{since}: {first['summary']}. {first['remedy']}"
+    return f"{since}: {first['summary'].rstrip('.')}. {first['remedy']}"
 
 
 @app.command()

@@ -134,7 +134,7 @@ def _incomplete(report: MonthReport, stretches: Iterable[StretchRow]) -> str:
     if not report.coverage:
         return f"Incomplete: no source was read for {month}, so nothing is proven."
     gaps = _plain(row.window for row in stretches if row.kind is not Kind.SUSPECT)
-    lost = _plain(row.window for row in stretches if row.kind is Kind.LOST)
+    lost = _lost_for_good(report)
     suspect = subtract(
         _plain(row.window for row in stretches if row.kind is Kind.SUSPECT),
         gaps,  # one source's gap outweighs another's suspicion of the same time
@@ -151,6 +151,17 @@ def _incomplete(report: MonthReport, stretches: Iterable[StretchRow]) -> str:
         f"Incomplete: {'; '.join(parts)}. Records of these times may be missing from this report; "
         f"everything else that Microsoft had delivered for {month} is in it.{gone}"
     )
+
+
+def _lost_for_good(report: MonthReport) -> list[Window]:
+    """What every source that was asked has lost: one that still has it may yet fill it in."""
+    by_source: dict[Source, list[Window]] = {}
+    for coverage in report.coverage:
+        lost = by_source.setdefault(coverage.stream.source, [])
+        lost += _plain(gap.window for gap in coverage.gaps if gap.lost)
+    whole = _asked(report)
+    kept = [part for lost in by_source.values() for part in subtract([whole], lost)]
+    return subtract([whole], kept)
 
 
 def _period(report: MonthReport) -> str:
