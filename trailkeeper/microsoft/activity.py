@@ -124,7 +124,7 @@ class _Pull:
     def of(self, window: Window, wanted: Sequence[str]) -> Pulled:
         """Ask for what is not parked; a parked content type is tried again when that is due."""
         now = self.clock.now()
-        parked = {p.content_type: p for p in self._parkings() if p.content_type in wanted}
+        parked = {p.content_type: p for p in self._parkings(wanted) if p.content_type in wanted}
         resting = {name: p for name, p in parked.items() if not p.retry_at or p.retry_at > now}
         types = [each for each in wanted if each not in resting]
         look = self._looked(window, types) if types else None
@@ -141,7 +141,10 @@ class _Pull:
             answered=read & parked.keys() if look else frozenset(),
         )
 
-    def _parkings(self) -> list[Parking]:
+    def _parkings(self, wanted: Sequence[str]) -> list[Parking]:
+        """Not asked for while this process knows all content types to be enabled."""
+        if self.subscriptions.seen(self.client.tenant, wanted):
+            return []
         found = self.ledger.parkings(self.client.tenant)
         return [parking for parking in found if parking.source is Source.ACTIVITY]
 

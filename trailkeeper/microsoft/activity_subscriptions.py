@@ -57,10 +57,9 @@ class Subscriptions:
 
         Raises what `client` raises when the subscriptions cannot be listed, or it is throttled.
         """
-        now = self._clock.now()
-        enabled, seen_at = self._seen.get(client.tenant, (frozenset[str](), now))
-        if enabled >= set(content_types) and now - seen_at < _LOOK_AGAIN:
+        if self.seen(client.tenant, content_types):
             return {}
+        now = self._clock.now()
         refused: dict[str, NeedsPerson] = {}
         for content_type in sorted(set(content_types) - self.enabled(client)):
             try:
@@ -70,6 +69,12 @@ class Subscriptions:
         if not refused:
             self._seen[client.tenant] = (frozenset(content_types), now)
         return refused
+
+    def seen(self, tenant: str, content_types: Sequence[str]) -> bool:
+        """Whether all of them were seen enabled not long ago, by this process."""
+        now = self._clock.now()
+        enabled, seen_at = self._seen.get(tenant, (frozenset[str](), now))
+        return enabled >= set(content_types) and now - seen_at < _LOOK_AGAIN
 
     def enabled(self, client: ActivityClient) -> frozenset[str]:
         """As the feed lists them; one sample of the documentation omits the status."""
