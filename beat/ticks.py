@@ -24,4 +24,5 @@ TICKS = (
     Tick(Task.TICK_MONTHS, timedelta(hours=1)),
     Tick(Task.TICK_CERTIFICATES, timedelta(minutes=5)),
     Tick(Task.TICK_REAP, timedelta(hours=6)),
+    Tick(Task.TICK_COMPACT, timedelta(minutes=30)),
 )

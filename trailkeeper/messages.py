@@ -32,7 +32,9 @@ class Task(StrEnum):
     TICK_CERTIFICATES = "trailkeeper.tick_certificates"
     """look at some of the certificates, and say which of them end"""
     TICK_REAP = "trailkeeper.tick_reap"
-    """remove what nobody needs any more, compact the lake"""
+    """remove what nobody needs any more"""
+    TICK_COMPACT = "trailkeeper.tick_compact"
+    """announce the tables whose turn it is to be compacted"""
     PULL_SEGMENT = "trailkeeper.pull_segment"
     MERGE_TENANT = "trailkeeper.merge_tenant"
     REPORT_MONTH = "trailkeeper.report_month"
@@ -49,10 +51,11 @@ QUEUE_OF: dict[Task, Queue] = {
     Task.TICK_FEEDS: Queue.PLAN,
     Task.TICK_MONTHS: Queue.PLAN,
     Task.TICK_CERTIFICATES: Queue.REPORT,
-    Task.TICK_REAP: Queue.PLAN,
+    Task.TICK_REAP: Queue.REPORT,
+    Task.TICK_COMPACT: Queue.PLAN,
     Task.PULL_SEGMENT: Queue.PULL,
     Task.MERGE_TENANT: Queue.MERGE,
     Task.REPORT_MONTH: Queue.REPORT,
     Task.DELIVER: Queue.MAIL,
-    Task.COMPACT_TENANT: Queue.MERGE,
+    Task.COMPACT_TENANT: Queue.REPORT,
 }

@@ -89,7 +89,7 @@ def test_a_certificate_file_that_stays_away_parks_its_tenant(tmp_path: Path) -> 
         assert world.pull(segment_id, "worker") is Outcome.NOT_OURS
         (tmp_path / "elsewhere.pfx").rename(pfx)
         clock.shift += timedelta(hours=1)
-        assert world.pull(segment_id, "worker") is Outcome.LANDED
+        assert world.pull(segment_id, "worker") is Outcome.EMPTY
         assert world.ledger.parkings() == []
         world.close()
 
