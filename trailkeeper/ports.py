@@ -261,8 +261,11 @@ class Measures(Protocol):
 class Budget(Protocol):
     """How many requests one tenant gets; shared by all workers where they share a Redis."""
 
-    def take(self, tenant: str) -> float:
-        """Count one request: 0.0 goes ahead, otherwise how many seconds until it may be asked."""
+    def take(self, tenant: str, requests: int = 1) -> float:
+        """Count so many requests: 0.0 goes ahead, otherwise in how many seconds they may be sent.
+
+        Those that are not sent after all are not given back.
+        """
         ...
 
     def slow_down(self, tenant: str) -> float:

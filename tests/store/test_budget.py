@@ -39,3 +39,11 @@ def test_a_complaint_halves_it() -> None:
     assert 5.0 <= budget.slow_down("contoso") <= 6.5
     granted = sum(budget.take("contoso") == 0.0 for _ in range(150))
     assert granted == 100
+
+
+def test_several_are_taken_at_once() -> None:
+    """A handful counts as so many; one that is more than all there is takes all."""
+    budget = RequestBudget(None, per_minute=40)
+    assert [budget.take("contoso", 8) for _ in range(5)] == [0.0] * 5
+    assert budget.take("contoso") > 0
+    assert budget.take("fabrikam", 400) == 0.0

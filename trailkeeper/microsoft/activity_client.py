@@ -32,6 +32,8 @@ _LONGEST_WAIT = 5.0
 """for the budget; whoever has to wait longer gives the segment back"""
 _TOKEN_KEPT = timedelta(minutes=2)
 """a token is good for five minutes or more when it is handed out"""
+_PREPAID = 8
+"""requests that are taken from the budget at once: about those of a poll, in one round trip"""
 _NONE = timedelta()
 _TOLERATED_SKEW = timedelta(seconds=5)
 """the Date header has whole seconds and its answer took a while"""
@@ -81,6 +83,7 @@ class ActivityClient:
         self._guard = threading.Lock()
         self._token: tuple[str, datetime] | None = None
         self._requests = 0
+        self._prepaid = 0
         self._service_clock = service_clock
 
     @property
@@ -166,7 +169,16 @@ class ActivityClient:
         return answer
 
     def _wait_for_budget(self) -> None:
-        while (seconds := self._budget.take(self.tenant)) > 0:
+        with self._guard:
+            if self._prepaid:
+                self._prepaid -= 1
+                return
+        self._take_from_budget()
+        with self._guard:
+            self._prepaid += _PREPAID - 1
+
+    def _take_from_budget(self) -> None:
+        while (seconds := self._budget.take(self.tenant, _PREPAID)) > 0:
             if seconds > _LONGEST_WAIT:
                 raise Throttled(
                     f"the feed's budget of requests for {self.tenant} is used up",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import structlog
 
-from trailkeeper.errors import LeaseLost
+from trailkeeper.errors import LeaseLost, Transient
 from trailkeeper.model.lateness import lateness_key
-from trailkeeper.model.segment import Merge, MergeCounts, Purpose
+from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts, Purpose
 from trailkeeper.model.window import Axis
 from trailkeeper.ports import Clock, Lake, Landing, Ledger
 from trailkeeper.steps.arrivals import lateness_of
@@ -58,7 +60,7 @@ class MergeStep:
         ]
         renew = partial(self.ledger.renew_merge, merge)
         with Heartbeat(renew, self.clock, self.lease_length):
-            counts = self.lake.merge(merge, files)
+            counts = self._stored(merge, files)
         self.ledger.close_merge(merge, counts, self.clock.now())
         self._learn_lateness(merge, counts)
         summed = sum(counts.values(), MergeCounts())
@@ -74,13 +76,21 @@ class MergeStep:
         )
         return summed
 
+    def _stored(
+        self, merge: Merge, files: Sequence[tuple[LandedSegment, Path]]
+    ) -> dict[int, MergeCounts]:
+        """Once more at once when a compaction's commit came first: it is over now, and otherwise
+        the records would wait until the merge's deadline."""
+        try:
+            return self.lake.merge(merge, files)
+        except Transient:
+            return self.lake.merge(merge, files)
+
     def _learn_lateness(self, merge: Merge, counts: dict[int, MergeCounts]) -> None:
         """Note what re-reads still found. A hint: a crash before it loses one merge's worth."""
-        rereads = [
-            segment
-            for segment in self.ledger.segments(list(counts))
-            if segment.purpose is Purpose.REREAD and segment.window.axis is Axis.OCCURRED
-        ]
+        searched = [e.segment_id for e in merge.entries if e.stream.source.axis is Axis.OCCURRED]
+        known = self.ledger.segments(searched) if searched else []
+        rereads = [segment for segment in known if segment.purpose is Purpose.REREAD]
         if not rereads:
             return
         now, lateness = self.clock.now(), lateness_of(self.ledger, merge.tenant)

@@ -44,13 +44,13 @@ class RequestBudget:
         self._shared_again_at = 0.0
         self._guard = threading.Lock()
 
-    def take(self, tenant: str) -> float:
+    def take(self, tenant: str, requests: int = 1) -> float:
         """0.0 goes ahead; otherwise seconds until there is room."""
         counter = self._counter()
         try:
-            return counter.take(tenant, self._per_minute)
+            return counter.take(tenant, requests, self._per_minute)
         except StorageError:
-            return self._without_redis().take(tenant, self._per_minute)
+            return self._without_redis().take(tenant, requests, self._per_minute)
 
     def slow_down(self, tenant: str) -> float:
         """Halve what the tenant gets, for a quarter of an hour; seconds to rest."""
@@ -86,10 +86,10 @@ class _Counter:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._limits: dict[str, tuple[int, float]] = {}
 
-    def take(self, tenant: str, per_minute: int) -> float:
+    def take(self, tenant: str, requests: int, per_minute: int) -> float:
         limit = max(per_minute >> self._halvings(tenant), LEAST)
         item = RateLimitItemPerMinute(limit, 1, "feed")
-        if self._limiter.hit(item, tenant):
+        if self._limiter.hit(item, tenant, cost=min(requests, limit)):
             return 0.0
         until = self._limiter.get_window_stats(item, tenant).reset_time
         return max(until - time.time(), 1.0)
