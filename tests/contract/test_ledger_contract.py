@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -42,6 +42,7 @@ from trailkeeper.ports import PAUSED, Ledger, Parking
 from trailkeeper.store.ledger import SqlLedger, open_ledger
 
 EMPTY = Landed(None, 0, 0, requests=3)
+Planner = Callable[[Frontier | None], Iterable[NewSegment]]
 
 
 @pytest.fixture
@@ -117,6 +118,39 @@ class TestPlanning:
             ledger.plan(CONTOSO, lambda frontier, hour=hour: onwards(frontier, hour), at(hour))  # type: ignore[misc]  # bound early
         windows = sorted(segment.window for segment in ledger.due(at(6), MANY, MANY))
         assert windows == [window(0, 1), window(1, 2), window(2, 5), window(5, 6)]
+
+    def test_many_streams_in_one_transaction(self, ledger: Ledger) -> None:
+        """Each planner sees its own stream's frontier; what was added comes back, old time not."""
+        plan(ledger, new(0, FABRIKAM, Purpose.INCREMENTAL))
+        seen: dict[Stream, Frontier | None] = {}
+
+        def planner(stream: Stream, *wanted: NewSegment) -> Planner:
+            def yields(frontier: Frontier | None) -> list[NewSegment]:
+                seen[stream] = frontier
+                return list(wanted)
+
+            return yields
+
+        fresh = [new(n, FABRIKAM, Purpose.INCREMENTAL) for n in (0, 1)]
+        planners = {
+            FABRIKAM: planner(FABRIKAM, *fresh),
+            CONTOSO: planner(CONTOSO, new(3, purpose=Purpose.INCREMENTAL)),
+            FEED: planner(FEED),
+        }
+        added = ledger.plan_all(planners, at(4))
+        assert sorted((each.stream, each.window) for each in added) == [
+            (CONTOSO, window(3, 4)),
+            (FABRIKAM, window(1, 2)),
+        ]
+        assert {each.state for each in added} == {SegmentState.PLANNED}
+        assert seen == {CONTOSO: None, FEED: None, FABRIKAM: Frontier(at(0), at(1), T0)}
+        assert ledger.frontiers(Source.EXCHANGE) == {
+            CONTOSO: Frontier(at(3), at(4), at(4)),
+            FABRIKAM: Frontier(at(0), at(2), T0),
+        }
+        assert ledger.frontiers(Source.ACTIVITY) == {}
+        assert ledger.plan_all(planners, at(5)) == []
+        assert ledger.plan_all({}, at(5)) == []
 
     def test_a_finished_request_can_be_made_again(self, ledger: Ledger) -> None:
         """COLLECT and RETRY are unique among unfinished segments only; others for ever."""
@@ -535,7 +569,9 @@ class TestStandstill:
         ledger.park(self._parking(retry_at=at(2)))
         assert ledger.due(at(1), MANY, MANY) == []
         assert len(ledger.due(at(2), MANY, MANY)) == 1
-        assert ledger.lease(1, "w", at(2), at(3), MANY) is not None
+        leased = ledger.lease(1, "w", at(2), at(3), MANY)
+        assert leased is not None
+        assert leased.parked
 
     def test_lifted(self, ledger: Ledger) -> None:
         """One source's parking, or all of the tenant's; says whether there was one."""
@@ -592,7 +628,11 @@ class TestStandstill:
         assert ledger.noted("tick") is None
         ledger.note("tick", "one", T0)
         ledger.note("tick", "two", at(1))
+        ledger.note("tick_tock", "three", T0)
+        ledger.note("tuck", "four", T0)
         assert ledger.noted("tick") == ("two", at(1))
+        assert ledger.all_noted("tick") == {"tick": ("two", at(1)), "tick_tock": ("three", T0)}
+        assert ledger.all_noted("t_") == {}
 
     def test_a_forgotten_tenant_leaves_no_row(self, ledger: Ledger) -> None:
         """All of one tenant goes, nothing of another; a late worker meets LeaseLost."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,12 +120,41 @@ class TestPlanning:
         assert horizon(NOW) < whole.start < horizon(NOW) + HOUR
         assert total(new.window for new in found) == whole.duration
 
-    def test_a_poll_a_minute(self) -> None:
-        """A minute later there is one window, which begins where the last one ended."""
-        last = NOW - timedelta(seconds=70)
-        found = planned(NOW, Frontier(NOW - 7 * DAY, last, NOW))
-        assert [(new.window.start, new.purpose) for new in found] == [(last, Purpose.INCREMENTAL)]
-        assert planned(NOW, Frontier(NOW - 7 * DAY, NOW - timedelta(seconds=20), NOW)) == []
+    @pytest.mark.parametrize("tenant", ["contoso", "fabrikam", "litware"])
+    def test_a_poll_a_minute(self, tenant: str) -> None:
+        """However often one looks, each minute has one window; it begins where the last ended."""
+        stream, until = Stream(tenant, Source.ACTIVITY), NOW - timedelta(seconds=70)
+        polls = []
+        for seconds in range(0, 600, 5):
+            now = NOW + timedelta(seconds=seconds)
+            for new in plan_feed(stream, NOW, FeedCadence(), now, Frontier(NOW - DAY, until, NOW)):
+                if new.purpose is Purpose.INCREMENTAL:
+                    assert new.window.start == until
+                    until = new.window.end
+                    polls.append(seconds)
+                    assert now - until <= FeedCadence().safety_lag + timedelta(seconds=1)
+        assert len(polls) in (10, 11)
+        assert {after - before for before, after in pairwise(polls[1:])} == {60}
+
+    def test_tenants_take_turns(self) -> None:
+        """A thousand tenants' polls spread over the minute instead of coming at once."""
+        frontier = Frontier(NOW - DAY, NOW - timedelta(seconds=15), NOW)
+        due = [
+            any(new.purpose is Purpose.INCREMENTAL for new in found)
+            for number in range(1000)
+            for found in [
+                list(
+                    plan_feed(
+                        Stream(f"tenant-{number}", Source.ACTIVITY),
+                        NOW - DAY,
+                        FeedCadence(),
+                        NOW,
+                        frontier,
+                    )
+                )
+            ]
+        ]
+        assert 40 < sum(due) < 140  # five seconds of sixty
 
     def test_nine_days_down(self) -> None:
         """What the feed has forgotten is one segment; nothing is left out."""

@@ -107,6 +107,26 @@ def test_one_of_no_use_is_said_once(folder: Path, ledger: SqlLedger) -> None:
     assert "contoso.pfx" in event["reason"]
 
 
+def test_a_share_at_a_time_reaches_everybody(folder: Path, ledger: SqlLedger) -> None:
+    """Of a fleet, those looked at longest ago come next: twelve twelfths are all, once each."""
+    for number in range(299):
+        name = f"tenant-{number:03}"
+        (folder / "tenants" / f"{name}.toml").write_text(
+            TENANT.replace("8000-0", f"8{number:03}-0")
+        )
+    settings, clock, seen = load(folder), SetClock(), []
+
+    class Everybody:
+        def of(self, tenant: str) -> list[CertificateNote]:
+            seen.append(tenant)
+            return [CertificateNote(tenant, "certificate", "AB" * 20, ENDS)]
+
+    for _ in range(12):
+        WarnStep(settings, ledger, Everybody(), clock)(1 / 12)
+        clock.time += timedelta(minutes=5)
+    assert sorted(seen) == sorted(settings.tenants)
+
+
 def test_real_dates_are_read(folder: Path) -> None:
     """What is looked at is the configured file itself."""
     pair = make_pair()

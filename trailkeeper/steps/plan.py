@@ -144,7 +144,7 @@ def announce_due(
     """Send to the queue what is due: the queue is a hint, and this repairs it."""
     per_stream = settings.service.searches_per_tenant
     due = ledger.due(now, limit=_ANNOUNCED_AT_ONCE, per_stream=per_stream)
-    announcer.pull([segment.id for segment in due])
+    announcer.pull([segment.id for segment in due if not _just_announced(segment, now)])
     to_merge = ledger.tenants_to_merge()
     for tenant in to_merge:
         announcer.merge(tenant)
@@ -154,4 +154,11 @@ def announce_due(
     return Announced(len(due), len(to_merge), len(owed))
 
 
+def _just_announced(segment: Segment, now: datetime) -> bool:
+    """A poll that `plan_feeds` has announced a moment ago: its message still waits in the queue."""
+    is_poll = segment.stream.source is Source.ACTIVITY and segment.purpose is Purpose.INCREMENTAL
+    return is_poll and now - _POLL_PATIENCE < segment.due_at < now
+
+
+_POLL_PATIENCE = timedelta(minutes=1)
 _ANNOUNCED_AT_ONCE = 1000
