@@ -157,7 +157,8 @@ def announce_due(
 def _just_announced(segment: Segment, now: datetime) -> bool:
     """A poll that `plan_feeds` has announced a moment ago: its message still waits in the queue."""
     is_poll = segment.stream.source is Source.ACTIVITY and segment.purpose is Purpose.INCREMENTAL
-    return is_poll and now - _POLL_PATIENCE < segment.due_at < now
+    untried = not segment.attempts and not segment.error
+    return is_poll and untried and now - _POLL_PATIENCE < segment.due_at < now
 
 
 _POLL_PATIENCE = timedelta(minutes=1)
