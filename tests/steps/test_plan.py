@@ -1,0 +1,136 @@
+"""Planning the feeds of a fleet: each at its turn, announced once, found again when lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from trailkeeper.model.report import Month
+from trailkeeper.model.segment import Finding, Landed, Verdict
+from trailkeeper.ports import Parking
+from trailkeeper.settings import Settings, load
+from trailkeeper.steps.plan import announce_due, plan_feeds
+from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.outbox import SqlOutbox
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+FLEET = 60
+TENANT = """
+tenant_id = "00000000-0000-4000-8000-0000000000{number:02}"
+domain = "contoso.onmicrosoft.com"
+client_id = "00000000-0000-4000-8000-000000000002"
+sources = ["activity"]
+since = "2026-11-20T12:00:00Z"
+[certificate]
+pfx = "contoso.pfx"
+"""
+
+
+class Said:
+    """Keeps what was announced."""
+
+    def __init__(self) -> None:
+        self.pulls: list[int] = []
+
+    def pull(self, segment_ids: list[int]) -> None:
+        self.pulls += segment_ids
+
+    def merge(self, tenant: str) -> None: ...
+
+    def report(self, tenant: str, month: Month) -> None: ...
+
+    def deliver(self, outbox_id: int) -> None: ...
+
+    def taken(self) -> list[int]:
+        pulls, self.pulls = self.pulls, []
+        return pulls
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "trailkeeper.toml").write_text("")
+    for number in range(FLEET):
+        (tmp_path / "tenants" / f"t{number:02}.toml").write_text(TENANT.format(number=number))
+    return load(tmp_path)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield opened
+    opened.close()
+
+
+def poll(ledger: SqlLedger, ids: list[int], now: datetime) -> None:
+    for id_ in ids:
+        leased = ledger.lease(id_, "worker", now, now + timedelta(minutes=5), 1)
+        assert leased is not None
+        finding = Finding(leased.segment.window, Verdict.COMPLETE, now, "")
+        ledger.land(leased.lease, Landed(None, 0, 0, 4), [finding], [], now)
+
+
+def sweep(settings: Settings, ledger: SqlLedger, now: datetime) -> list[int]:
+    said = Said()
+    announce_due(settings, ledger, SqlOutbox(ledger._engine), said, now)
+    return said.taken()
+
+
+def test_every_feed_once_a_minute_by_turns(settings: Settings, ledger: SqlLedger) -> None:
+    """After the first round the polls spread over the minute, and each feed has one in each."""
+    said = Said()
+    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=2))
+    poll(ledger, first := said.taken(), NOW + timedelta(minutes=2))
+    assert len(first) == FLEET
+    counts = []
+    for tick in range(1, 37):
+        now = NOW + timedelta(minutes=2) + tick * 5 * SECOND
+        plan_feeds(settings, ledger, said, now)
+        poll(ledger, ids := said.taken(), now)
+        counts.append(len(ids))
+    assert [sum(counts[n : n + 12]) for n in (0, 12, 24)] == [FLEET] * 3
+    assert max(counts) < FLEET / 3
+
+
+def test_a_poll_that_waits_is_followed_by_none(settings: Settings, ledger: SqlLedger) -> None:
+    """A machine that is too slow polls less often; what was not planned comes in one piece."""
+    said = Said()
+    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=2))
+    waiting = said.taken()
+    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=9))
+    assert said.taken() == []
+    poll(ledger, waiting, NOW + timedelta(minutes=10))
+    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=10))
+    (segment,) = ledger.segments(said.taken()[:1])
+    assert segment.window.duration == timedelta(minutes=8)
+
+
+def test_the_sweep_finds_what_was_lost(settings: Settings, ledger: SqlLedger) -> None:
+    """What was announced within the minute is not announced again; later it is, and at once what
+    was put off and what the sweep itself has planned."""
+    said, now = Said(), NOW + timedelta(minutes=2)
+    plan_feeds(settings, ledger, said, now)
+    lost = said.taken()
+    assert sorted(sweep(settings, ledger, now)) == sorted(lost), "planned by this very tick"
+    assert sweep(settings, ledger, now + 30 * SECOND) == []
+    assert sorted(sweep(settings, ledger, now + 60 * SECOND)) == sorted(lost)
+    leased = ledger.lease(lost[0], "worker", now, now + timedelta(minutes=5), 1)
+    assert leased is not None
+    ledger.release(leased.lease, now + 20 * SECOND, "AF429", counts_as_attempt=False)
+    assert sweep(settings, ledger, now + 30 * SECOND) == [lost[0]]
+
+
+def test_a_parked_feed_is_not_planned(settings: Settings, ledger: SqlLedger) -> None:
+    """Nobody else waits for it, and it goes on where it stopped."""
+    ledger.park(Parking("t07", None, NOW, "AADSTS700016", "a", "b", None))
+    said = Said()
+    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=2))
+    assert len(said.taken()) == FLEET - 1
+    ledger.unpark("t07")
+    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=5))
+    (segment,) = ledger.segments(said.taken())
+    assert (segment.stream.tenant, segment.window.start) == ("t07", NOW)
