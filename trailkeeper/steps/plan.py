@@ -11,14 +11,16 @@ import structlog
 
 from trailkeeper.model.density import Density, density_key
 from trailkeeper.model.feed import plan_feed
+from trailkeeper.model.lateness import Lateness, lateness_key
 from trailkeeper.model.planning import Cadence, Frontier, plan_stream
 from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import Announcer, Ledger, Outbox
 from trailkeeper.settings import Settings, TenantSettings
-from trailkeeper.steps.arrivals import lateness_of
 
 log = structlog.get_logger()
+
+Planner = Callable[[Frontier | None], Iterable[NewSegment]]
 
 LONGEST_BACK = timedelta(days=30)
 """how far a stream begins without `since` (contract: at most one month)"""
@@ -42,12 +44,10 @@ def plan_tenants(
     places at once, adds nothing more.
     """
     able = set(readable)
-    added = len(_planned_feeds(settings, ledger, now)) if Source.ACTIVITY in able else 0
-    for tenant in settings.tenants.values():
-        for source in tenant.sources:
-            if source in able and source is not Source.ACTIVITY:
-                stream = Stream(tenant.name, source)
-                added += ledger.plan(stream, _planner(settings, ledger, tenant, stream, now), now)
+    needed = _needed_polls(settings, ledger, now) if Source.ACTIVITY in able else {}
+    if Source.EXCHANGE in able:
+        needed |= _needed_searches(settings, ledger, now)
+    added = len(_planned(ledger, needed, now))
     if added:
         log.info("segments_planned", segments=added)
     return added
@@ -59,49 +59,61 @@ def plan_feeds(settings: Settings, ledger: Ledger, announcer: Announcer, now: da
     Every few seconds, so that a thousand tenants' polls spread over the minute: only what is added
     here is announced here. The sweep of `announce_due` repairs what was lost.
     """
-    planned = _planned_feeds(settings, ledger, now)
+    planned = _planned(ledger, _needed_polls(settings, ledger, now), now)
     fresh = [segment.id for segment in planned if segment.purpose is Purpose.INCREMENTAL]
     announcer.pull(fresh)
     return len(fresh)
 
 
-def _planned_feeds(settings: Settings, ledger: Ledger, now: datetime) -> list[Segment]:
-    """What was added. Most feeds need nothing now, which one question to the ledger tells."""
-    standing, known = _standing_feeds(ledger, now), ledger.frontiers(Source.ACTIVITY)
-    cadence = settings.collection.feed_cadence()
-    planners = {}
-    for tenant in settings.tenants.values():
-        if Source.ACTIVITY in tenant.sources and tenant.name not in standing:
-            stream = Stream(tenant.name, Source.ACTIVITY)
-            planner = partial(plan_feed, stream, begins_at(tenant, now), cadence, now)
-            if any(True for _ in planner(known.get(stream))):
-                planners[stream] = planner
-    streams = sorted(planners)
+def _planned(ledger: Ledger, needed: dict[Stream, Planner], now: datetime) -> list[Segment]:
+    """What was added. A hundred streams a transaction: nobody waits long for the ledger."""
+    streams = sorted(needed)
     return [
         segment
         for first in range(0, len(streams), _PLANNED_AT_ONCE)
         for segment in ledger.plan_all(
-            {stream: planners[stream] for stream in streams[first : first + _PLANNED_AT_ONCE]}, now
+            {stream: needed[stream] for stream in streams[first : first + _PLANNED_AT_ONCE]}, now
         )
     ]
 
 
 _PLANNED_AT_ONCE = 100
-"""streams of one transaction: nobody waits long for the ledger"""
 
 
-def _planner(
-    settings: Settings, ledger: Ledger, tenant: TenantSettings, stream: Stream, now: datetime
-) -> Callable[[Frontier | None], Iterable[NewSegment]]:
-    begin = begins_at(tenant, now)
-    density = known_density(ledger, tenant.name)
-    cadence = _rereading(settings.collection.cadence(), ledger, tenant.name)
-    return partial(plan_stream, stream, begin, cadence, density, now)
+def _needed_polls(settings: Settings, ledger: Ledger, now: datetime) -> dict[Stream, Planner]:
+    """The planners of those feeds that need something now; most need nothing, and cost nothing."""
+    standing, known = _standing_feeds(ledger, now), ledger.frontiers(Source.ACTIVITY)
+    cadence = settings.collection.feed_cadence()
+    needed: dict[Stream, Planner] = {}
+    for tenant in settings.tenants.values():
+        if Source.ACTIVITY in tenant.sources and tenant.name not in standing:
+            stream = Stream(tenant.name, Source.ACTIVITY)
+            planner = partial(plan_feed, stream, begins_at(tenant, now), cadence, now)
+            if any(True for _ in planner(known.get(stream))):
+                needed[stream] = planner
+    return needed
 
 
-def _rereading(cadence: Cadence, ledger: Ledger, tenant: str) -> Cadence:
-    """The cadence with those re-reads that this tenant's lateness asks for."""
-    return replace(cadence, rounds=lateness_of(ledger, tenant).ages(cadence.reread_after))
+def _needed_searches(settings: Settings, ledger: Ledger, now: datetime) -> dict[Stream, Planner]:
+    """As `_needed_polls`. Whether anything is needed does not hang on how busy the tenant is."""
+    known, late = ledger.frontiers(Source.EXCHANGE), ledger.all_noted(lateness_key(""))
+    usual = settings.collection.cadence()
+    needed: dict[Stream, Planner] = {}
+    for tenant in settings.tenants.values():
+        if Source.EXCHANGE in tenant.sources:
+            stream, begin = Stream(tenant.name, Source.EXCHANGE), begins_at(tenant, now)
+            cadence = _rereading(usual, late.get(lateness_key(tenant.name)))
+            found = plan_stream(stream, begin, cadence, Density(), now, known.get(stream))
+            if any(True for _ in found):
+                density = known_density(ledger, tenant.name)
+                needed[stream] = partial(plan_stream, stream, begin, cadence, density, now)
+    return needed
+
+
+def _rereading(cadence: Cadence, noted: tuple[str, datetime] | None) -> Cadence:
+    """The cadence with those re-reads that the tenant's lateness, as noted, asks for."""
+    lateness = Lateness.from_text(noted[0]) if noted else Lateness()
+    return replace(cadence, rounds=lateness.ages(cadence.reread_after))
 
 
 def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:
