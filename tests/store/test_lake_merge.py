@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from deltalake.table import TableOptimizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tests.store.lake_words import DAY, T0, TENANT, World, columns, counted, record, summed
 from trailkeeper.errors import Transient, Unavailable
@@ -122,6 +125,32 @@ def test_compaction_joins_files_and_deletes_what_is_old(tmp_path: Path) -> None:
     world.lake.compact(TENANT, timedelta(0))
     assert len([*(tmp_path / "lake").rglob("*.parquet")]) == 1
     assert world.lines() == before
+
+
+def test_many_small_merges_leave_few_files(tmp_path: Path) -> None:
+    """A day that gets a commit a minute is joined on the way; duplicates are still found in it."""
+    world = World(tmp_path)
+    for number in range(70):
+        world.store(record(f"{number}"), record(f"{number - 40}"))
+    assert len(DeltaTable(str(tmp_path / "lake" / TENANT)).file_uris()) < 32
+    assert sorted(world.lines()) == sorted(record(f"{number}") for number in range(-40, 70))
+
+
+def test_a_join_that_fails_costs_the_merge_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records are committed before; it is said in the log and tried again later."""
+    world = World(tmp_path)
+
+    def refuse(*_: object, **__: object) -> object:
+        raise DeltaError("made up")
+
+    monkeypatch.setattr(TableOptimizer, "compact", refuse)
+    with capture_logs() as events:
+        for number in range(33):
+            world.store(record(f"{number}"))
+    assert [event["event"] for event in events] == ["lake_not_joined"]
+    assert len(world.lines()) == 33
 
 
 def test_uncommitted_files_of_a_running_merge_are_spared(tmp_path: Path) -> None:
