@@ -89,7 +89,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "first_large_empty",
         _SEARCH,
-        "a window longer than `min_span_seconds` (3600) returns nothing, without a warning",
+        "a window longer than `min_span_seconds` (3600) that holds more than `min_rows` (any) "
+        "returns nothing, without a warning",
         "D10",
     ),
     Kind(
@@ -249,7 +250,7 @@ class Fault:
 
     def _lot(self) -> float:
         seed = self.params.get("seed", 0)
-        return random.Random(f"{seed}/{self.kind.name}/{self.tenant}/{self.calls}").random()
+        return random.Random(f"{seed}/{self.kind.name}/{self.calls}").random()
 
     def shown(self) -> dict[str, Any]:
         return {

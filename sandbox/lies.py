@@ -85,13 +85,13 @@ def mislead(answer: Answer, plan: Plan, tenant: Tenant, query: Query, now: int) 
     rng = random.Random(f"{query.start}/{query.end}/{len(answer.ids)}")
     if (params := plan.get("foreign_rows")) is not None:
         _mix_in(answer, params, tenant, query, rng, now)
-    if (params := plan.get("count_zero")) is not None:
+    if plan.get("count_is_page_size") is not None:
+        answer.shown_count = len(answer.ids)
+    if (params := plan.get("count_zero")) is not None:  # after D4: the 0 is its only sign
         # Where 0 is the tenant's rule it means nothing, so nothing is missing either.
         usual = 1.0 if tenant.switches.result_count == "zero" else 0.8
         answer.ids = some(answer.ids, float(params.get("keep", usual)), rng)
         answer.shown_count = 0
-    if plan.get("count_is_page_size") is not None:
-        answer.shown_count = len(answer.ids)
     if (params := plan.get("invalid_json")) is not None:
         share = float(params.get("share", 0.05))
         answer.broken = {i for i in answer.ids if crc32(b"%d" % i) / 2**32 < share}
@@ -117,6 +117,8 @@ def _cut_with_warning(answer: Answer, rows: int) -> None:
 def _empty_it(answer: Answer, plan: Plan, rng: random.Random) -> None:
     for name in ("warning_zero_rows", "first_large_empty", "ingestion_off", "errors_in_200"):
         if (params := plan.get(name)) is None:
+            continue
+        if answer.total <= int(params.get("min_rows", -1)):
             continue
         answer.ids, answer.more = [], False
         text = str(params.get("text") or rng.choice(_WARNINGS))

@@ -92,6 +92,8 @@ PASSING: list[Fault] = [
     ("first_large_empty", {}),
     ("first_large_empty", {"times": 0, "min_span_seconds": 86400}),
     ("first_large_empty", {"times": 0}),
+    ("first_large_empty", {"times": 3, "min_span_seconds": 0}),
+    ("first_large_empty", {"times": 10, "chance": 0.4}),
     ("foreign_rows", {"times": 3}),
     ("foreign_rows", {"on": 3, "times": 2, "replace": False}),
     ("invalid_json", {"times": 0}),
@@ -124,6 +126,11 @@ LASTING: list[Fault] = [
     ("stall", {"times": 0}),
     ("stall", {"times": 0, "form": "repeat"}),
     ("warning_zero_rows", {"times": 0}),
+    ("first_large_empty", {"times": 0, "chance": 0.3}),
+    ("first_large_empty", {"times": 0, "chance": 0.3, "min_span_seconds": 0}),
+    ("first_large_empty", {"times": 0, "min_span_seconds": 900}),
+    ("first_large_empty", {"times": 0, "min_span_seconds": 0, "min_rows": 100}),
+    ("first_large_empty", {"times": 0, "min_span_seconds": 0, "min_rows": 10}),
     ("foreign_rows", {"times": 0}),
     ("foreign_rows", {"times": 0, "share": 0.02, "chance": 0.5}),
     ("warning_partial_rows", {"times": 0}),
@@ -155,6 +162,21 @@ def test_a_fault_that_lasts_is_never_taken_for_the_truth(subject: Subject, fault
     """Each lie told for ever leaves every record stored, or its window suspect or a gap."""
     subject.box.control.set_fault(fault[0], subject.name, **fault[1])
     _judge(subject, subject.collect())
+
+
+@pytest.mark.parametrize("longer_than", [0, 60])
+def test_a_tenant_of_which_a_row_is_known_is_never_taken_for_empty(
+    subject: Subject, longer_than: int
+) -> None:
+    """D10 for every question and for ever: what an earlier collection saw refutes it."""
+    day = subject.window.start - timedelta(days=1)
+    assert subject.collect(window=Window(day, day + timedelta(days=1))).complete
+    subject.box.control.set_fault(
+        "first_large_empty", subject.name, times=0, min_span_seconds=longer_than
+    )
+    proof = subject.collect()
+    _judge(subject, proof)
+    assert not proof.complete
 
 
 def test_paging_tokens_that_expire_start_the_window_again(subject: Subject) -> None:

@@ -116,14 +116,14 @@ class ExchangeSource:
         )
 
     def _learn(self, tenant: str, known: Known, search: AuditSearch, walk: SearchWalk) -> None:
-        """Note what the walk found out; two walks at once may each lose the other's, harmlessly."""
+        """Note what the walk found out; of two walks at once the later one's habits count."""
         now = self._clock.now()
         habits = replace(
             search.habits,
             probed_at=search.habits.probed_at or now,
             order_proven=walk.order_proven,
         ).doubting(walk.doubts)
-        habits = habits.believing(walk.empties)
+        habits = habits.believing(walk.empties).beside(self._known(tenant).habits.fresh(now))
         if changes := habits.changed(known.habits):
             log.warning("search_habits_changed", tenant=tenant, **changes)
         if habits != known.habits:

@@ -148,7 +148,7 @@ class DenseSecond:
                 answer = self._ask(name)
             except Bug:
                 return None  # this service has no such type, and no record of it either
-            if answer.unclean():
+            if answer.unclean() or (seen and not answer.rows):
                 continue
             if not answer.types <= {name}:
                 self._met |= _askable(answer.types)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -22,7 +22,6 @@ from trailkeeper.model.search import SECOND, SearchAnswer, SearchLimits, keys_be
 from trailkeeper.model.search_empty import MOST_LOOKS, SECOND_SIGHT, EmptyAnswers
 from trailkeeper.model.search_looks import first_looks, second_look, stretched
 from trailkeeper.model.search_witness import Witness
-from trailkeeper.model.segment import Finding
 from trailkeeper.model.window import Window
 
 
@@ -129,13 +128,13 @@ class EmptyPart:
             if witness is None:
                 return None
             answer = self._look(witness.stretched(self.window))
-            if answer is None:
-                self.known.witnesses.forget(witness)
-            elif keys_between(answer, self.window):
+            if answer and keys_between(answer, self.window):
                 return Hidden(answer)
+            if answer is None or answer.truncated(self.limits.cap):
+                self.known.witnesses.forget(witness)  # too old, or among too many
             elif witness.key in answer.keys and self.port.sound(answer):
                 return Proven({"looks": 1 + self.looked, "witness": answer.rows})
-            elif witness.key in answer.keys and not answer.truncated(self.limits.cap):
+            elif witness.key in answer.keys and not answer.unclean():
                 self.doubted, self.hid = True, None
                 return None
             else:
@@ -174,6 +173,8 @@ class EmptyPart:
         to bring. If that is hidden too, length alone explains it, and shorter ones tell the truth.
         """
         if self.hid is None or self.window.duration > self.known.told():
+            return False
+        if not self.known.hopeless(self.hid):
             return False
         length = self.hid.duration
         if self.known.by_length is None or length < self.known.by_length:
@@ -291,26 +292,3 @@ _USUAL = 20
 def usual(density: Density, window: Window) -> float:
     """Records to expect in `window`; 0 while the tenant's week is not known."""
     return density.expected(window) if density.known else 0.0
-
-
-def sparse_stretch(findings: Iterable[Finding], length: timedelta, most: int) -> Window | None:
-    """`length` of the time that `findings` prove on end, with at most `most` rows, but some.
-
-    Counted by whole findings, so that no row is missed.
-    """
-    run: list[Finding] = []
-    for finding in sorted(findings, key=lambda f: f.window):
-        if run and run[-1].window.end != finding.window.start:
-            run = []
-        run.append(finding)
-        while len(run) > 1 and finding.window.end - run[1].window.start >= length:
-            del run[0]
-        start, rows = run[0].window.start, sum(_rows(f) for f in run)
-        if finding.window.end - start >= length and 0 < rows <= most:
-            return Window(start, start + length, finding.window.axis)
-    return None
-
-
-def _rows(finding: Finding) -> int:
-    rows = finding.evidence.get("rows", 0)
-    return rows if isinstance(rows, int) else 0

@@ -23,19 +23,19 @@ HEARD = 50
 
 @dataclass
 class EmptyAnswers:
-    """`witnesses` and `heard` outlive the walk."""
+    """`witnesses`, `heard` and `by_length` outlive the walk."""
 
     witnesses: Witnesses = field(default_factory=Witnesses)
     heard: list[float] = field(default_factory=list)
     """lengths in seconds of windows that came with rows; negative: came empty and were not"""
+    by_length: timedelta | None = None
+    """from this length on rows were seen to be hidden for no other reason"""
     troubled: bool = False
     """this service told a lie of another kind in this walk: nothing is believed at second sight"""
     unknown: bool = True
     """nothing is known of this service from earlier walks"""
     most: int = 0
     """rows of the largest answer of this walk that no doubt was due of"""
-    by_length: timedelta | None = None
-    """in this walk rows were seen to be hidden from this length on for no other reason"""
     silent: bool = False
     """in this walk it answered no row at all, not even a known one by itself"""
 

@@ -51,6 +51,8 @@ class SearchHabits:
     heard: tuple[float, ...] = ()
     """which windows came with rows and which hid them (`EmptyAnswers.heard`); empty while this
     service was never caught hiding any"""
+    hides_from: float = 0.0
+    """length in seconds from which on rows are hidden (`EmptyAnswers.by_length`); 0: unknown"""
     witnesses: tuple[Witness, ...] = ()
     """rows that are known to exist; they are no habit, and are not found out anew"""
 
@@ -85,13 +87,24 @@ class SearchHabits:
 
     def empties(self) -> EmptyAnswers:
         """What a walk of this tenant begins with."""
-        unknown = self.probed_at is None
-        return EmptyAnswers(Witnesses(self.witnesses), list(self.heard), unknown=unknown)
+        return EmptyAnswers(
+            Witnesses(self.witnesses),
+            list(self.heard),
+            timedelta(seconds=self.hides_from) if self.hides_from else None,
+            unknown=self.probed_at is None,
+        )
 
     def believing(self, empties: EmptyAnswers) -> SearchHabits:
         """What a walk's empty answers have come to."""
         heard = tuple(empties.heard) if empties.lies else ()
-        return replace(self, heard=heard, witnesses=empties.witnesses.kept())
+        hides_from = empties.by_length.total_seconds() if empties.by_length else 0.0
+        known = empties.witnesses.kept()
+        return replace(self, heard=heard, hides_from=hides_from, witnesses=known)
+
+    def beside(self, others: SearchHabits) -> SearchHabits:
+        """With the rows that walks at the same time came to know, and the lies that they met."""
+        known = Witnesses([*others.witnesses, *self.witnesses])
+        return replace(self, heard=self.heard or others.heard, witnesses=known.kept())
 
     @property
     def hides_rows(self) -> str:

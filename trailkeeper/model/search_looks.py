@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from trailkeeper.model.search import SECOND
+from trailkeeper.model.segment import Finding
 from trailkeeper.model.window import Window
 
 
@@ -73,6 +74,29 @@ def busy_hours(window: Window, busy_hour: int) -> list[Window]:
         day += timedelta(days=1)
     middle = window.start + window.duration / 2
     return sorted(hours, key=lambda w: (w.start.weekday() > 4, abs(w.start - middle)))
+
+
+def sparse_stretch(findings: Iterable[Finding], length: timedelta, most: int) -> Window | None:
+    """`length` of the time that `findings` prove on end, with at most `most` rows, but some.
+
+    Counted by whole findings, so that no row is missed.
+    """
+    run: list[Finding] = []
+    for finding in sorted(findings, key=lambda f: f.window):
+        if run and run[-1].window.end != finding.window.start:
+            run = []
+        run.append(finding)
+        while len(run) > 1 and finding.window.end - run[1].window.start >= length:
+            del run[0]
+        start, rows = run[0].window.start, sum(_rows(f) for f in run)
+        if finding.window.end - start >= length and 0 < rows <= most:
+            return Window(start, start + length, finding.window.axis)
+    return None
+
+
+def _rows(finding: Finding) -> int:
+    rows = finding.evidence.get("rows", 0)
+    return rows if isinstance(rows, int) else 0
 
 
 _LONG = timedelta(hours=2)

@@ -63,10 +63,10 @@ from trailkeeper.model.search_emptiness import (
     Later,
     Narrower,
     Proven,
-    sparse_stretch,
     usual,
 )
 from trailkeeper.model.search_empty import EmptyAnswers
+from trailkeeper.model.search_looks import sparse_stretch
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.window import Window, parse_instant, subtract
 
@@ -173,6 +173,8 @@ class SearchWalk:
         self._todo = [Part(self.window)]
         self._refuted = 0
         self._audited = False
+        self._looked_rows = 0
+        """rows of looks at empty parts, which buy no further calls"""
         self._extra_calls = 0
         """calls of full seconds, which have bounds of their own"""
         self._held: deque[SearchAnswer] = deque(maxlen=_HELD)
@@ -241,7 +243,8 @@ class SearchWalk:
         """Bounds reached: the rest is planned as segments of its own."""
         if self.rows >= self.limits.rows_per_attempt or self.port.full():
             return True
-        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + self.rows // self._cap)
+        rows = self.rows - self._looked_rows
+        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + rows // self._cap)
         if self.calls - self._extra_calls < spent:
             return False
         for part in self._todo:
@@ -593,7 +596,9 @@ class _Looks(EmptyPort):
         self._walk = walk
 
     def ask(self, window: Window) -> SearchAnswer:
-        return self._walk._ask(window)
+        answer = self._walk._ask(window)
+        self._walk._looked_rows += answer.rows
+        return answer
 
     def sound(self, answer: SearchAnswer) -> bool:
         return self._walk._sound(answer)
