@@ -50,13 +50,13 @@ class Witnesses:
     def notice(self, answer: SearchAnswer) -> None:
         """Remember the first and the last row of what was asked; strangers are no witnesses."""
         low, high = micros(answer.asked.start - SECOND), micros(answer.asked.end)
-        timed = [
-            (time, key)
-            for time, key in zip(answer.times, answer.keys, strict=True)
-            if low <= time < high and key
-        ]
-        for time, key in {min(timed), max(timed)} if timed else ():
-            self._add(Witness(from_micros(time).replace(microsecond=0), key))
+        times = answer.times
+        if times and not low <= min(times) <= max(times) < high:
+            times = [time for time in times if low <= time < high]
+        for time in {min(times), max(times)} if times else ():
+            key = answer.keys[answer.times.index(time)]
+            if key:
+                self._add(Witness(from_micros(time).replace(microsecond=0), key))
 
     def near(self, window: Window, reach: timedelta) -> list[Witness]:
         """The nearest on either side and the first inside, at most `reach` away, nearest first."""
