@@ -26,9 +26,9 @@ class SearchLimits:
     often the same part is asked while its answers are not clean. `distrust_depth`: how often a part
     that never answers cleanly is halved before it is called suspect. `overlap_rows`: rows fetched
     twice to witness the order; 1 % of a full answer. `calls_per_part` and `base_calls` bound the
-    calls of a walk: base_calls + calls_per_part × (1 + different rows received / cap), where a
-    service that gives less than `cap` rows at a time is measured by what it gives. A full second is
-    bounded by itself: one call per record type, and a few sessions.
+    calls of a walk: base_calls + calls_per_part × (1 + rows received / cap), rows of looks at empty
+    parts left out, where a service that gives less than `cap` rows at a time is measured by what it
+    gives. A full second is bounded by itself: one call per record type, and a few sessions.
     """
 
     cap: int = 5000
