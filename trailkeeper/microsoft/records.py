@@ -203,7 +203,7 @@ def _words(values: list[Any], encodable: bool) -> list[str | None]:
 
 def _integers(values: list[Any]) -> list[int | None]:
     """32-bit integers; anything else is kept in the raw text only."""
-    if set(map(type, values)) == {int} and -(2**31) <= min(values) and max(values) < 2**31:
+    if set(map(type, values)) == {int} and min(values) >= -(2**31) and max(values) < 2**31:
         return values
     return [value if type(value) is int and -(2**31) <= value < 2**31 else None for value in values]
 

@@ -94,13 +94,13 @@ class SearchAnswer:
 
     @property
     def order(self) -> Order:
-        times = self.once
+        times = list(self.once)
         if len(times) < 2 or UNTIMED in self.times:
             return Order.NONE
         ascending = sorted(times)
-        if list(times) == ascending[::-1]:
+        if times == ascending[::-1]:
             return Order.NEWEST_FIRST
-        return Order.OLDEST_FIRST if list(times) == ascending else Order.NONE
+        return Order.OLDEST_FIRST if times == ascending else Order.NONE
 
     def foreign(self, slack: timedelta = SECOND) -> int:
         """Rows outside what was asked; one second of slack, since the borders are unconfirmed."""
@@ -178,11 +178,11 @@ def covered_time(window: Window, answer: SearchAnswer) -> tuple[datetime, Window
 
     The last row's own second may be cut in two, so it is not covered.
     """
-    times = answer.once
+    times, order = answer.once, answer.order
     last = from_micros(times[-1]).replace(microsecond=0) if times else window.start
-    if answer.order is Order.NEWEST_FIRST and window.start < last + SECOND < window.end:
+    if order is Order.NEWEST_FIRST and window.start < last + SECOND < window.end:
         return last + SECOND, Window(last + SECOND, window.end, window.axis)
-    if answer.order is Order.OLDEST_FIRST and window.start < last < window.end:
+    if order is Order.OLDEST_FIRST and window.start < last < window.end:
         return last, Window(window.start, last, window.axis)
     return last, None
 
@@ -195,7 +195,8 @@ def cut_by_rows(window: Window, answer: SearchAnswer, cap: int) -> tuple[Window,
     """
     hinted = (answer.result_count or 0) / (0.8 * cap)
     count = max(2, min(16, int(hinted) + 1))
-    times = sorted(t for t in answer.times if micros(window.start) <= t < micros(window.end))
+    low, high = micros(window.start), micros(window.end)
+    times = sorted(t for t in answer.times if low <= t < high)
     cuts = (
         [
             from_micros(times[len(times) * n // count]).replace(microsecond=0)

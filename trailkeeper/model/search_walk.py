@@ -403,7 +403,8 @@ class SearchWalk:
         edge, covered = covered_time(window, answer)
         if covered is None:
             return None
-        inside = [t for t in answer.once if micros(covered.start) <= t < micros(covered.end)]
+        low, high = micros(covered.start), micros(covered.end)
+        inside = [t for t in answer.once if low <= t < high]
         if not inside:
             return None
         witness = from_micros(inside[-min(len(inside), self.limits.overlap_rows)])

@@ -53,19 +53,22 @@ def received(files: Sequence[tuple[LandedSegment, Path]]) -> pl.DataFrame:
 
 
 def _rows(entry: LandedSegment, path: Path) -> Iterator[pl.DataFrame]:
-    rows = 0
-    for batch in batches(path):
-        frame = pl.DataFrame(batch)
-        rows += frame.height
-        yield frame.with_columns(
+    frames = [pl.DataFrame(batch) for batch in batches(path)]
+    if sum(frame.height for frame in frames) != entry.landed.received:
+        raise damaged(path)
+    if not frames:
+        return
+    yield (
+        pl.concat(frames, rechunk=False)
+        .with_columns(
             pl.from_epoch("created_at", time_unit="us").dt.replace_time_zone("UTC"),
             segment=pl.lit(entry.segment_id, pl.Int64),
             source=pl.lit(entry.stream.source.value),
             first_seen_at=pl.lit(entry.landed_at).dt.cast_time_unit("us"),
             raw_size=pl.col("raw").str.len_bytes().cast(pl.Int64),
-        ).with_columns(pl.col("created_at").dt.date().alias(PARTITION))
-    if rows != entry.landed.received:
-        raise damaged(path)
+        )
+        .with_columns(pl.col("created_at").dt.date().alias(PARTITION))
+    )
 
 
 def fold(rows: pl.DataFrame, table: pl.LazyFrame) -> Folded:
@@ -81,7 +84,7 @@ def fold(rows: pl.DataFrame, table: pl.LazyFrame) -> Folded:
     ).with_columns(pl.col("known").fill_null(False))
     disputed = pl.col("known") | (pl.len().over(_KEY) > 1)
     new = pl.concat([fresh.remove(disputed), _settled(fresh.filter(disputed), stored)])
-    new = new.with_columns(conflict=pl.col("known") | (pl.int_range(pl.len()).over(_KEY) > 0))
+    new = new.with_columns(conflict=pl.col("known") | ~pl.struct(_KEY).is_first_distinct())
     return Folded(
         new.sort("created_at", "id").select(TABLE_COLUMNS),
         _counts(rows, new),

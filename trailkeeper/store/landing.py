@@ -1,6 +1,6 @@
 """Landing files: what one attempt received, durable before anybody is told.
 
-One attempt is one file: an Arrow IPC stream (one batch a page) inside a zstd frame with a checksum.
+One attempt is one file: an Arrow IPC stream (one batch a page) in zstd frames with checksums.
 A file that carries its final name is complete for ever; a partial one begins with a dot. Pulling
 workers run this module, so it imports neither polars nor deltalake.
 """
@@ -102,7 +102,6 @@ class FileLandingWriter:
             return None
         with disk_errors(self._path):
             self._pipe.keeping_errors(self._stream.close)
-            self._zstd.close()  # type: ignore[no-untyped-call]  # its stub forgot the type
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -129,25 +128,30 @@ class FileLandingWriter:
     def _begin(self) -> None:
         make_folder(self._path.parent)
         self._file = self._partial.open("xb")
-        compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
-        self._zstd = compressor.stream_writer(self._file, closefd=False)
-        self._pipe = _Pipe(self._zstd)
+        self._pipe = _Pipe(self._file)
         self._stream: Any = ipc.StreamWriter.from_writable(self._pipe)
 
 
 class _Pipe:
-    """What nanoarrow writes into: keeps the `OSError` that nanoarrow flattens to a sentence."""
+    """What nanoarrow writes into: compresses, and keeps the `OSError` that nanoarrow flattens to a
+    sentence.
 
-    def __init__(self, target: zstandard.ZstdCompressionWriter) -> None:
+    A batch's columns come in one piece, which becomes a frame of its own: compressed as a whole it
+    costs a sixth less than piecemeal through a window.
+    """
+
+    def __init__(self, target: BinaryIO) -> None:
         self._target = target
+        self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
         self._error: OSError | None = None
 
     def write(self, piece: memoryview) -> int:
         try:
-            return self._target.write(piece)
+            self._target.write(self._compressor.compress(piece))
         except OSError as error:
             self._error = error
             raise
+        return len(piece)
 
     def keeping_errors(self, write: Callable[..., None], *arguments: object) -> None:
         try:
@@ -164,7 +168,7 @@ def batches(path: Path) -> Iterator[Batch]:
     """
     try:
         with path.open("rb") as file:
-            reader = zstandard.ZstdDecompressor().stream_reader(file)
+            reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
             yield from na.c_array_stream(ipc.InputStream.from_readable(reader))
     except OSError as error:
         raise unavailable(path, "read", error) from None
