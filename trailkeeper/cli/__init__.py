@@ -118,7 +118,10 @@ def _app() -> Callable[..., object]:
 
 def main() -> int:
     """The console script. Returns the exit code."""
+    import gc
+
     from trailkeeper.microsoft.private_memory import forbid_core_files
 
     forbid_core_files()
+    gc.set_threshold(50_000)  # the default collects 200 times while imports only ever add objects
     return guarded(lambda: _app()(prog_name="trailkeeper", standalone_mode=False))

@@ -192,7 +192,35 @@ class SearchWalk:
             if error := self._step(part):
                 self.interrupted = error
                 break
+        if not self.interrupted:
+            self.interrupted = self._settle_claims()
         return self.findings
+
+    def _settle_claims(self) -> TrailkeeperError | None:
+        """Witness what the last full answer covers, when the rest of the window is left to others.
+
+        The overlap alone is a question of a few rows; without it they would ask for all the rows of
+        that answer again. What it does not confirm stays without a finding. Returns the error that
+        came instead.
+        """
+        try:
+            for part in [part for part in self._todo if part.claim]:
+                self.still_ours()
+                self._settle(part)
+        except (AnswerTooLarge, Lost):
+            return None
+        except (Transient, NeedsPerson, ConfigurationError, Bug) as error:
+            return error
+        return None
+
+    def _settle(self, part: Part) -> None:
+        claim = part.claim
+        assert claim is not None  # noqa: S101 - the caller chose the parts that have one
+        answer = self._ask(claim.overlap)
+        sure = not answer.unclean() and not answer.truncated(self._cap)
+        if sure and keys_between(answer, claim.overlap) == claim.expected:
+            part.release_claim()
+            self._confirm(claim)
 
     def _step(self, part: Part) -> TrailkeeperError | None:
         """Ask and conclude one part; the error that ends the walk, if any."""
@@ -321,10 +349,13 @@ class SearchWalk:
         if seen - claim.expected:
             self._refute(claim)
         else:
-            evidence: dict[str, object] = {"rows": claim.rows, "witness": len(claim.expected)}
-            self._refuted = 0
-            self._close(claim.window, Verdict.COMPLETE, "", claim.sent_at, evidence)
+            self._confirm(claim)
         return True
+
+    def _confirm(self, claim: Covered) -> None:
+        evidence: dict[str, object] = {"rows": claim.rows, "witness": len(claim.expected)}
+        self._refuted = 0
+        self._close(claim.window, Verdict.COMPLETE, "", claim.sent_at, evidence)
 
     def _shows(self, answer: SearchAnswer, claim: Covered) -> bool:
         """Whether the answer holds the whole overlap: short, or in order and reaching beyond it."""
