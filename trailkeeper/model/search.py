@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 
 from trailkeeper.model.window import Window, require_utc
 
@@ -63,7 +64,7 @@ UNTIMED = -(2**62)
 """in `SearchAnswer.times`: the row has no time that could be read"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchAnswer:
     """One answer of the search, reduced to what proof needs. `times` and `keys` are per row."""
 
@@ -84,7 +85,7 @@ class SearchAnswer:
     def rows(self) -> int:
         return len(self.keys)
 
-    @property
+    @cached_property
     def once(self) -> Sequence[int]:
         """Times of the rows that came once: repeated rows (D1) lie anywhere and order nothing."""
         if len(set(self.keys)) == len(self.keys):
@@ -92,7 +93,7 @@ class SearchAnswer:
         often = Counter(self.keys)
         return [t for k, t in zip(self.keys, self.times, strict=True) if often[k] == 1]
 
-    @property
+    @cached_property
     def order(self) -> Order:
         times = list(self.once)
         if len(times) < 2 or UNTIMED in self.times:

@@ -82,8 +82,10 @@ def fold(rows: pl.DataFrame, table: pl.LazyFrame) -> Folded:
         how="left",
         maintain_order="left",
     ).with_columns(pl.col("known").fill_null(False))
-    disputed = pl.col("known") | (pl.len().over(_KEY) > 1)
-    new = pl.concat([fresh.remove(disputed), _settled(fresh.filter(disputed), stored)])
+    disputed = fresh.select(pl.col("known") | pl.struct(_KEY).is_duplicated()).to_series()
+    new = fresh
+    if disputed.any():
+        new = pl.concat([fresh.remove(disputed), _settled(fresh.filter(disputed), stored)])
     new = new.with_columns(conflict=pl.col("known") | ~pl.struct(_KEY).is_first_distinct())
     return Folded(
         new.sort("created_at", "id").select(TABLE_COLUMNS),
@@ -94,12 +96,10 @@ def fold(rows: pl.DataFrame, table: pl.LazyFrame) -> Folded:
 
 def _settled(disputed: pl.DataFrame, stored: Stored) -> pl.DataFrame:
     """The first row of every value that the table does not hold yet."""
-    if disputed.is_empty():
-        return disputed
     valued = disputed.with_columns(content=_content()).unique(
         _VALUE, keep="first", maintain_order=True
     )
-    values = stored.values(disputed.filter("known").select(_KEY).unique())
+    values = stored.values(disputed.filter("known")["id"])
     return valued.join(values, on=_VALUE, how="anti", maintain_order="left").drop("content")
 
 
@@ -144,19 +144,16 @@ class Stored:
             elsewhere = ~pl.col(PARTITION).is_in(days)
             misplaced = pl.col("placed_by") > int(PlacedBy.CREATION_TIME)
             self._places.append(table.filter(elsewhere, misplaced))
-        self.texts = self._look_up(rows.select(_KEY).unique(), pl.col("digest", "source"))
+        self.texts = self._look_up(rows["id"], pl.col("digest", "source"))
 
-    def values(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def values(self, ids: pl.Series) -> pl.DataFrame:
         """`id`, `keyless`, `content` of the stored variants; texts pass by in a stream."""
-        return self._look_up(keys, _content().alias("content"))
+        return self._look_up(ids, _content().alias("content"))
 
-    def _look_up(self, keys: pl.DataFrame, column: pl.Expr) -> pl.DataFrame:
-        ids = keys["id"].unique()
+    def _look_up(self, ids: pl.Series, column: pl.Expr) -> pl.DataFrame:
+        """What is stored under `ids`, keyless or not: whoever compares, compares the whole key."""
         found = [
-            place.filter(pl.col("id").is_in(ids.implode()))
-            .join(keys.lazy(), on=_KEY, how="semi")
-            .select(*_KEY, column)
-            .unique()
+            place.filter(pl.col("id").is_in(ids.implode())).select(*_KEY, column).unique()
             for place in self._places
         ]
         return pl.concat(pl.collect_all(found, engine="streaming"))
