@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check bench bench-quick nightly lock clean
+.PHONY: help setup demo test lint check bench bench-quick bench-fleet nightly lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ bench-quick: setup  ## the same measurements, small
 	$(BIN)/python -m benchmarks.search_speed --records 50000
 	$(BIN)/python -m benchmarks.search_cost "2k a weekday, empty nights" "8k a weekday, empty nights"
 	$(BIN)/python -m benchmarks.search_time "half a million in two days"
+
+bench-fleet: setup  ## a thousand tenants' feeds, and noisy neighbours: half an hour
+	$(BIN)/python -m benchmarks.feed_fleet
+	$(BIN)/python -m benchmarks.feed_neighbours
 
 nightly: setup  ## the tests with many seeds, hours
 	$(PYTEST) -n 2 --dist loadgroup -m nightly --timeout 3600

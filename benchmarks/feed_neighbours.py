@@ -1,6 +1,6 @@
 """One tenant floods, another answers AF429 to everything: what do the others notice?
 
-    python -m benchmarks.feed_neighbours [--tenants 300] [--rate 60] [--minutes 3] [--rounds 2]
+    python -m benchmarks.feed_neighbours [--tenants 300] [--rate 60] [--minutes 2] [--rounds 2]
 
 One run of `trailkeeper up` over a sandbox, calm and disturbed by turns, so that the machine's own
 moods meet both alike. In a disturbed phase one tenant makes 500 times its records and another one
@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tenants", type=int, default=300)
     parser.add_argument("--rate", type=float, default=60.0, help="records a second, overall")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of one phase that count")
+    parser.add_argument("--minutes", type=float, default=2.0, help="of one phase that count")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="pulling processes")
     parser.add_argument("--log", help="where to keep the service's log")
