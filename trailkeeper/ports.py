@@ -328,8 +328,11 @@ class Ledger(Notebook, Worklist, Measures, Protocol):
     def frontier(self, stream: Stream) -> Frontier | None: ...
 
     # leasing
-    def due(self, now: datetime, limit: int, per_stream: int) -> list[Segment]:
-        """Planned segments due at `now` and leased ones whose deadline passed, fresh first.
+    def due(
+        self, now: datetime, limit: int, per_stream: int, stream: Stream | None = None
+    ) -> list[Segment]:
+        """Planned segments due at `now` and leased ones whose deadline passed, fresh first; of all
+        streams, or of one.
 
         At most `per_stream` minus those under a live lease from each stream; streams take turns,
         the one that waited longest first; within a stream by purpose, then newest window. None of a

@@ -29,8 +29,10 @@ _VACUUM_AFTER = timedelta(days=1)
 _SHORT = (Purpose.INCREMENTAL, Purpose.REREAD)
 _LOOKED_AT = 1 / 12
 """of the tenants' certificates at each tick, twelve times an hour"""
-_NEXT_AFTER_PULL = 4
-"""segments announced when one is done, so that a backlog does not wait for the next tick"""
+_NEXT_AFTER_SEARCH = 4
+"""Segments of the same stream announced when one is done, so that a backlog does not wait for the
+next tick. For a feed it is one: it took one place in the queue and gives one back, so that a
+thousand backlogs never fill the queue in front of the fresh polls."""
 
 
 def task(name: Task) -> Callable[[Callable[..., str | None]], Any]:
@@ -132,9 +134,10 @@ def pull_segment(world: World, segment_id: int) -> str:
     elif outcome is Outcome.EMPTY:  # it may be what a month waited for
         _announce_months(world, tenant)
     if outcome is not Outcome.NOT_OURS and not _is_short(segment):
-        per_stream = world.settings.service.searches_per_tenant
-        due = world.ledger.due(world.clock.now(), _NEXT_AFTER_PULL, per_stream)
-        announcer.pull([segment.id for segment in due])
+        most = 1 if segment.stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
+        places = world.settings.service.searches_per_tenant
+        due = world.ledger.due(world.clock.now(), most, places, segment.stream)
+        announcer.pull([each.id for each in due])
     return outcome.value
 
 

@@ -271,6 +271,16 @@ class TestDue:
         plan(ledger, *(new(hour) for hour in range(9)))
         assert len(ledger.due(T0, 4, MANY)) == 4
 
+    def test_of_one_stream(self, ledger: Ledger) -> None:
+        """Asked for one stream, the same order and limits hold, and nobody else's is shown."""
+        plan(ledger, *(new(hour, stream) for hour in range(3) for stream in (CONTOSO, FABRIKAM)))
+        take(ledger)
+        places = [len(ledger.due(T0, MANY, 2, stream)) for stream in (CONTOSO, FABRIKAM)]
+        assert sorted(places) == [1, 2]
+        assert {s.stream for s in ledger.due(T0, MANY, MANY, FABRIKAM)} == {FABRIKAM}
+        assert ledger.due(T0, 1, MANY, CONTOSO)[0].stream == CONTOSO
+        assert ledger.due(T0, MANY, MANY, FEED) == []
+
     def test_a_postponed_stream_rests(self, ledger: Ledger) -> None:
         """Throttling holds one stream back until its time and never moves it earlier."""
         plan(ledger, new(0), new(0, FABRIKAM))

@@ -36,7 +36,7 @@ from trailkeeper.model.segment import (
     Segment,
     SegmentState,
 )
-from trailkeeper.model.stream import Source
+from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.store import schema
 from trailkeeper.store.ledger.base import OverEngine
@@ -51,6 +51,7 @@ from trailkeeper.store.ledger.rows import (
     overlaps,
     same_stream,
     segment_of,
+    stream_key,
 )
 from trailkeeper.store.ledger.worklist import mark_blobs
 from trailkeeper.store.schema import parkings, segments, streams
@@ -60,10 +61,15 @@ _NO_LEASE = {"owner": None, "deadline_at": None}
 
 
 class Leasing(OverEngine):
-    def due(self, now: datetime, limit: int, per_stream: int) -> list[Segment]:
+    def due(
+        self, now: datetime, limit: int, per_stream: int, stream: Stream | None = None
+    ) -> list[Segment]:
+        asked: dict[str, object] = {"now": now, "most": limit, "per_stream": per_stream}
+        if stream:
+            asked |= {f"its_{name}": value for name, value in stream_key(stream).items()}
         with self._reading() as connection:
-            asked = {"now": now, "most": limit, "per_stream": per_stream}
-            return [segment_of(row) for row in connection.execute(_DUE, asked)]
+            rows = connection.execute(_DUE_OF_STREAM if stream else _DUE, asked)
+            return [segment_of(row) for row in rows]
 
     def lease(
         self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
@@ -179,7 +185,7 @@ def _parked(*conditions: ColumnElement[bool]) -> Exists:
     )
 
 
-def _due() -> Select[Any]:
+def _due(*conditions: ColumnElement[bool]) -> Select[Any]:
     """One statement: rank within each stream, cut to its free places, then take turns.
 
     Fresh time goes before all else: a stream has at most a window or two of it, so that nobody
@@ -201,7 +207,7 @@ def _due() -> Select[Any]:
         .select_from(segments)
         .join(streams, same_stream(streams, segments))
         .outerjoin(live, same_stream(live, segments))
-        .where(CLAIMABLE, _runs())
+        .where(CLAIMABLE, _runs(), *conditions)
         .subquery()
     )
     fresh_first = case((ranked.c.rank == Purpose.INCREMENTAL.rank, 0), else_=1)
@@ -220,8 +226,9 @@ def _due() -> Select[Any]:
     )
 
 
-_DUE = _due()
 _STREAM_KEY = ("tenant", "source", "content_type")
+_OF_STREAM = and_(*(segments.c[name] == bindparam(f"its_{name}") for name in _STREAM_KEY))
+_DUE, _DUE_OF_STREAM = _due(), _due(_OF_STREAM)
 _OURS = (
     select(*(streams.c[name] for name in _STREAM_KEY), _parked().label("parked"))
     .join(segments, same_stream(streams, segments))
@@ -230,7 +237,7 @@ _OURS = (
 )
 _LIVE_LEASES = select(func.count()).where(
     schema.in_state(SegmentState.LEASED),
-    *(segments.c[name] == bindparam(f"its_{name}") for name in _STREAM_KEY),
+    _OF_STREAM,
     segments.c.deadline_at > NOW,
 )
 _TAKE = (
