@@ -1,6 +1,6 @@
 """A thousand tenants' feeds, one poll a minute each, on this machine, through beat and workers.
 
-    python -m benchmarks.feed_fleet [--tenants 1000] [--rate 200] [--minutes 10]
+    python -m benchmarks.feed_fleet [--tenants 1000] [--rate 200] [--minutes 10] [--cold]
 
 The sandbox makes `rate` records a second over all tenants, unevenly spread; `trailkeeper up`
 follows them. After a warm-up of two minutes, in which every tenant logs in once and gets its table,
@@ -27,7 +27,7 @@ def main() -> None:
     options = _options()
     names = [f"tenant-{number:04}" for number in range(options.tenants)]
     with tempfile.TemporaryDirectory() as folder, lab(Path(folder), "--rate", "0") as found:
-        fleet.settle(found, names, options.workers)
+        fleet.settle(found, names, options.workers, cold=options.cold)
         found.control.set_volume(options.rate, tenants=names)
         load_before = os.getloadavg()[0]
         with fleet.running(found) as watch:
@@ -48,6 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=200.0, help="records a second, overall")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--cold", action="store_true", help="seven days of each to look through")
     parser.add_argument("--workers", type=int, default=2, help="pulling processes")
     parser.add_argument("--log", help="where to keep the service's log")
     return parser.parse_args()

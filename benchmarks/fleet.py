@@ -27,8 +27,11 @@ GRACE = timedelta(minutes=3)
 NEVER = float("inf")
 
 
-def settle(found: Lab, names: list[str], workers: int) -> None:
-    """A configuration file a tenant, all with the same certificate, following from now on."""
+def settle(found: Lab, names: list[str], workers: int, *, cold: bool = False) -> None:
+    """A configuration file a tenant, all with the same certificate.
+
+    Followed from now on; `cold`: from as far back as the feed remembers, as a new tenant is.
+    """
     first = found.configuration / "tenants" / f"{TENANT}.toml"
     text = first.read_text("utf-8")
     stored = (found.configuration / "key.pfx").read_bytes()
@@ -44,7 +47,8 @@ def settle(found: Lab, names: list[str], workers: int) -> None:
         mine = text
         for key in ("tenant_id", "domain", "client_id"):
             mine = mine.replace(str(known[key]), str(made[key]))
-        mine = f'since = "{since}"\nsources = ["activity"]\n' + mine
+        begin = "" if cold else f'since = "{since}"\n'
+        mine = f'{begin}sources = ["activity"]\n{mine}'
         (found.configuration / "tenants" / f"{name}.toml").write_text(mine, "utf-8")
 
     with ThreadPoolExecutor(4) as pool:
