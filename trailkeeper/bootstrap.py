@@ -59,7 +59,7 @@ def import_pulling() -> None:
     import trailkeeper.microsoft.tokens
     import trailkeeper.store.budget
     import trailkeeper.store.landing
-    import trailkeeper.store.ledger  # noqa: F401
+    import trailkeeper.store.ledger  # noqa: F401 - here only to be imported
 
 
 class SystemClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from trailkeeper.model.stream import Source
     from trailkeeper.ports import Parking
     from trailkeeper.settings import TenantSettings
-    from trailkeeper.steps.collect import Collected, CollectProgress, CollectStep, Flag, Wanted
+    from trailkeeper.steps.collect import (
+        Collected,
+        CollectProgress,
+        CollectStep,
+        Flag,
+        Pullers,
+        Wanted,
+    )
 
 _SourceOption = Annotated[
     str | None,
@@ -56,7 +63,7 @@ def collect(
     config: ConfigOption = None,
     verbose: VerboseOption = 0,
 ) -> int:
-    """Pull a range of one tenant's audit log and merge it into the lake, here, in this process.
+    """Pull a range of one tenant's audit log and merge it into the lake, here and now.
 
     For the Exchange search the range is of when things occurred; for the feed, of when their
     content became available. It may run beside the service, and twice at once: the work is
@@ -73,18 +80,26 @@ def collect(
 
       trailkeeper collect --tenant contoso --from 2026-10-01 --enqueue --wait --json
     """
+    from trailkeeper.supervisor.pulling import SharedFlag, pulling_processes
+
     with opened(config, verbose) as world, ExitStack() as open_until_done:
+        stopping = SharedFlag()
+        pullers: Mapping[Source, Pullers] = {}
+        if not enqueue:  # forked before anything is opened
+            most = world.settings.service.searches_per_tenant
+            processes = pulling_processes(world.settings, most, stopping)
+            pullers = open_until_done.enter_context(processes)
         asked = _asked(world, tenant, start, end, source, waits_for_nothing=wait and not enqueue)
-        step = _step(world, None if enqueue else open_until_done)
+        step = _step(world, stopping, pullers)
         added = step.plan(asked.tenant.name, asked.wanted)
         if enqueue:
             _announce(world, asked, added)
         if enqueue and not wait:
             return Exit.DONE
-        with output.progress(f"collect {tenant}") as shown, _stopping_on_signals(step.stopping):
+        with output.progress(f"collect {tenant}") as shown, _stopping_on_signals(stopping):
             run = step.watch if enqueue else step
             came = run(tenant, asked.wanted, lambda seen: _show(shown, seen))
-            if step.stopping.is_set():
+            if stopping.is_set():
                 raise KeyboardInterrupt
         return _conclude(world, asked, came, as_json)
 
@@ -127,20 +142,14 @@ def _asked(
     return _Asked(tenant, asked, sources, tuple(wanted))
 
 
-def _step(world: World, open_until_done: ExitStack | None) -> CollectStep:
-    """The step; with its pulling processes, unless it only watches. Nothing is opened before."""
+def _step(world: World, stopping: Flag, pullers: Mapping[Source, Pullers]) -> CollectStep:
     from trailkeeper.steps.collect import CollectStep
-    from trailkeeper.supervisor.pulling import SharedFlag, pull_here, pulling_processes
 
     service = world.settings.service
-    stopping, pullers = SharedFlag(), None
-    if open_until_done:
-        pulling = pulling_processes(world.settings, service.searches_per_tenant, stopping)
-        pullers = open_until_done.enter_context(pulling)
     return CollectStep(
         ledger=world.ledger,
         clock=world.clock,
-        pull=pull_here if pullers else replace(world.pull, stopping=stopping.is_set),
+        pull=replace(world.pull, stopping=stopping.is_set),
         merge=world.merge,
         owner=world.owner,
         threads=service.searches_per_tenant,

@@ -6,9 +6,8 @@ ledger: two of these at once, or one that was killed and is started again, share
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
@@ -72,10 +71,18 @@ class Flag(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Pullers:
+    """Processes that pull a source's segments instead of this one; `pull` is theirs, by name."""
+
+    executor: Executor
+    pull: Callable[[int, str], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
 class CollectStep:
     """One per command. `pull` and `merge` are the steps; `threads` segments are pulled at a time.
 
-    `pullers` runs the pulls, and is left open; without one, threads of this process do.
+    Sources without `pullers` are pulled by threads of this process.
     `stopping` set: what is being pulled goes back to the ledger and the collection ends early.
     """
 
@@ -88,7 +95,7 @@ class CollectStep:
     cadence: Cadence
     lease_length: timedelta
     stopping: Flag = field(default_factory=Event)
-    pullers: Executor | None = None
+    pullers: Mapping[Source, Pullers] = field(default_factory=dict)
 
     def plan(self, tenant: str, wanted: Sequence[Wanted]) -> int:
         """Put the range into the ledger; how many segments were added.
@@ -115,16 +122,14 @@ class CollectStep:
         Raises `Unavailable` and `ConfigurationError`; every other error of one segment is kept in
         `Collected.failures` and the others go on.
         """
-        with (
-            self._open_pullers() as pullers,
-            Crew(1, "merge") as merger,
-        ):
-            return _Run(self, tenant, wanted, on_progress, pullers, merger).until_done()
-
-    def _open_pullers(self) -> AbstractContextManager[Executor]:
-        if self.pullers:
-            return nullcontext(self.pullers)
-        return Crew(self.threads, "collect")
+        try:
+            with Crew(self.threads, "collect") as threads, Crew(1, "merge") as merger:
+                return _Run(self, tenant, wanted, on_progress, threads, merger).until_done()
+        except BrokenExecutor:
+            raise Unavailable(
+                "a pulling process was killed",
+                "See whether memory ran out; the same command goes on from here.",
+            ) from None
 
     def watch(
         self,
@@ -175,7 +180,7 @@ class _Run:
         tenant: str,
         wanted: Sequence[Wanted],
         on_progress: Callable[[CollectProgress], None],
-        pullers: Executor | None = None,
+        threads: Executor | None = None,
         merger: Executor | None = None,
     ) -> None:
         self._step = step
@@ -184,7 +189,7 @@ class _Run:
         self._tenant = tenant
         self._wanted = dict(wanted)
         self._on_progress = on_progress
-        self._pullers = pullers
+        self._threads = threads
         self._merger = merger
         self._pulling: dict[Future[Outcome], int] = {}
         self._merging: Future[MergeCounts] | None = None
@@ -254,14 +259,16 @@ class _Run:
     # --- pulling ---
 
     def _start_pulls(self, segments: Sequence[Segment]) -> None:
-        if self._pullers is None:
+        if self._threads is None:
             return
         for segment in sorted(segments, key=lambda s: (s.purpose.rank, s.window.start)):
             if len(self._pulling) >= self._step.threads:
                 return
             if self._may_try(segment):
+                here = Pullers(self._threads, self._step.pull)
+                pullers = self._step.pullers.get(segment.stream.source, here)
                 owner = f"{self._step.owner}:pull"
-                future = self._pullers.submit(self._step.pull, segment.id, owner)
+                future = pullers.executor.submit(pullers.pull, segment.id, owner)
                 self._pulling[future] = segment.id
 
     def _may_try(self, segment: Segment) -> bool:
@@ -339,7 +346,7 @@ class _Run:
             if s.due_at <= now + PATIENCE and s.id not in self._failures and not self._is_parked(s)
         ]
         idle = now - self._moved_at
-        if not self._pullers:
+        if not self._threads:
             return bool(near) and idle < self._step.lease_length + PATIENCE
         if any(s.state is not SegmentState.PLANNED or s.due_at > now for s in near):
             return True

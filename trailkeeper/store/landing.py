@@ -28,7 +28,7 @@ from trailkeeper.store.disk import disk_errors, make_folder, one_name, sync, una
 
 SUFFIX = ".arrows.zst"
 COMPRESSION_LEVEL = 1
-"""a page of 5,000 records costs about 15 ms; level 3 costs 5 ms more for a file 15 % smaller"""
+"""a page of 5,000 records costs about 6 ms; level 3 costs 4 ms more and gains nothing"""
 
 
 class FileLanding:

@@ -1,9 +1,9 @@
 """Pulling processes of one command, so that pages are parsed on every core and not on one.
 
-Forked, as a Celery worker forks its own, and for the same reason: what they import is imported once
-and its memory is shared. So it has to happen before this process opens the ledger, starts a thread
-or touches polars (docs/decisions/collect.md). Where there is no leash (elsewhere than on Linux),
-threads pull instead.
+Forked, as a Celery worker forks its own: what they need is imported once, and its memory shared. So
+it has to happen before this process opens the ledger, starts a thread or touches polars
+(docs/decisions/collect.md). Where there is no leash (elsewhere than on Linux), or no process to be
+had, threads pull instead.
 """
 
 from __future__ import annotations
@@ -14,21 +14,27 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import structlog
 
 from trailkeeper.bootstrap import World, import_pulling
 from trailkeeper.microsoft.private_memory import forbid_core_files
+from trailkeeper.model.stream import Source
 from trailkeeper.settings import Settings
+from trailkeeper.steps.collect import Pullers
 from trailkeeper.steps.pull import Outcome
 from trailkeeper.supervisor.leash import die_with_parent
 
+log = structlog.get_logger()
+
 
 class SharedFlag:
-    """Set once, seen by every process forked since: the calls of `threading.Event` without locks,
-    which a signal handler could find taken."""
+    """Set once, seen by every process forked since: the calls of `threading.Event` without its
+    lock, which a signal handler could find taken."""
 
     def __init__(self) -> None:
         self._byte = mmap.mmap(-1, 1)
@@ -40,42 +46,47 @@ class SharedFlag:
         return self._byte[0] == 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
-    """What a pulling process works with."""
-
-    world: World
-    stopping: SharedFlag
-
-
-_here: list[_Here] = []
-"""filled in a pulling process only"""
-
-
 @contextmanager
 def pulling_processes(
     settings: Settings, count: int, stopping: SharedFlag
-) -> Iterator[Executor | None]:
-    """An executor for `pull_here`; None where this process has to pull by itself.
+) -> Iterator[Mapping[Source, Pullers]]:
+    """`count` processes for the search; none where this process has to pull by itself.
 
-    Call it from the main thread: the leash is tied to the thread that started a process.
+    The feed is left to threads: it waits more than it parses, and where there is no Redis its
+    requests are counted in one process. Call it from the main thread: the leash is tied to the
+    thread that started a process.
     """
     if sys.platform != "linux":
-        yield None
+        yield {}
         return
     import_pulling()
-    gc.freeze()  # what is shared stays shared: no collection looks at it again
-    with ProcessPoolExecutor(
-        count, multiprocessing.get_context("fork"), _begin, (os.getpid(), settings, stopping)
-    ) as pool:
-        pool.submit(os.getpid)  # the first task starts them all
-        yield pool
+    gc.freeze()  # what was imported stays: no collection in any of them looks at it again
+    try:
+        pool = _started(count, (os.getpid(), settings, stopping))
+    except (OSError, RuntimeError) as error:  # a limit of processes, no semaphores to be had
+        log.warning("pulling_processes_refused", reason=str(error))
+        for child in multiprocessing.active_children():
+            child.kill()
+        yield {}
+        return
+    with pool:
+        yield {Source.EXCHANGE: Pullers(pool, _pull)}
 
 
-def pull_here(segment_id: int, owner: str) -> Outcome:
-    """Pull one segment in a pulling process. Raises what `PullStep` raises."""
-    here = _here[0]
-    return replace(here.world.pull, stopping=here.stopping.is_set)(segment_id, owner)
+def _started(count: int, words: tuple[int, Settings, SharedFlag]) -> ProcessPoolExecutor:
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _begin, words)
+    pool.submit(os.getpid)  # the first task starts them all
+    return pool
+
+
+_here: list[tuple[World, SharedFlag]] = []
+"""filled in a pulling process only"""
+
+
+def _pull(segment_id: int, owner: str) -> Outcome:
+    """The world is opened by the first pull, so that its errors reach whoever asked for that."""
+    world, stopping = _here[0]
+    return replace(world.pull, stopping=stopping.is_set)(segment_id, owner)
 
 
 def _begin(parent: int, settings: Settings, stopping: SharedFlag) -> None:
@@ -83,6 +94,6 @@ def _begin(parent: int, settings: Settings, stopping: SharedFlag) -> None:
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
     forbid_core_files()
-    for number in (signal.SIGINT, signal.SIGTERM):  # for the parent, which tells us by the flag
+    for number in (signal.SIGINT, signal.SIGTERM):  # for the command, which tells us by the flag
         signal.signal(number, signal.SIG_IGN)
-    _here.append(_Here(World(settings), stopping))
+    _here.append((World(settings), stopping))
