@@ -150,7 +150,7 @@ def _step(world: World, stopping: Flag, pullers: Mapping[Source, Pullers]) -> Co
         ledger=world.ledger,
         clock=world.clock,
         pull=replace(world.pull, stopping=stopping.is_set),
-        merge=world.merge,
+        merge=lambda name, owner: world.merge(name, owner),  # polars is loaded by the first one
         owner=world.owner,
         threads=service.searches_per_tenant,
         cadence=world.settings.collection.cadence(),
