@@ -525,6 +525,10 @@ class Outbox(Protocol):
         """sending → queued, due again at `due_at`."""
         ...
 
+    def hurry(self, outbox_id: int, now: datetime) -> None:
+        """A queued one that waits to be tried again is due at once: somebody asks for it."""
+        ...
+
     def refused(self, delivery: Delivery, now: datetime, error: str) -> None:
         """sending → refused, for ever; only a new revision is sent instead."""
         ...

@@ -76,6 +76,10 @@ def test_a_mail_server_that_is_gone(collected: Line, box: Sandbox) -> None:
     failed = collected.run(*words)
     assert failed.code == 1
     assert "in the outbox but not sent yet" in failed.last_words
+    collected.replace("port = 1", port, main)
+    before = len(box.control.mail())
+    assert "sent to" in collected.run(*words).err
+    assert len(box.control.mail()) == before + 1
 
 
 def test_a_refused_recipient_is_told(collected: Line, box: Sandbox) -> None:

@@ -130,6 +130,17 @@ def test_tried_again_later(outbox: Outbox) -> None:
     assert (second.attempt, second.message_id) == (2, first.message_id)
 
 
+def test_hurried_by_somebody_who_asks(outbox: Outbox) -> None:
+    """One that waits to be tried again is due at once; one that is being sent is left alone."""
+    queue(outbox)
+    first = taken(outbox)
+    outbox.hurry(first.outbox_id, T0)
+    assert outbox.take(first.outbox_id, T0, at(3)) is None
+    outbox.again_at(first, at(2), "451 try later")
+    outbox.hurry(first.outbox_id, at(1))
+    assert outbox.due(at(1), 9) == [first.outbox_id]
+
+
 def test_a_dead_senders_delivery_is_handed_out_again(outbox: Outbox) -> None:
     """Found sending after its deadline: same message id, next attempt, and the late are fenced."""
     queue(outbox)

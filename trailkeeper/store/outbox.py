@@ -125,6 +125,13 @@ class SqlOutbox(OverEngine):
     def again_at(self, delivery: Delivery, due_at: datetime, error: str) -> None:
         self._finish(delivery, ReportState.QUEUED, due_at=due_at, error=error)
 
+    def hurry(self, outbox_id: int, now: datetime) -> None:
+        waiting = and_(outbox.c.state == ReportState.QUEUED.value, outbox.c.due_at > now)
+        with self._writing() as connection:
+            connection.execute(
+                update(outbox).where(outbox.c.id == outbox_id, waiting).values(due_at=now)
+            )
+
     def refused(self, delivery: Delivery, now: datetime, error: str) -> None:
         self._finish(delivery, ReportState.REFUSED, finished_at=now, error=error)
 
