@@ -91,6 +91,24 @@ def test_an_unknown_key(line: Line, command: tuple[str, ...]) -> None:
     says(line.run(*command), 2, f"{line.tenant}.toml", "'domian'", "'domain'")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "parts"),
+    [
+        ('domain = "', 'domian = "', ("unknown key 'domian'", "'domain'")),
+        ("to = [", 'to = "audit@x.example" # [', ("report.to", "write a list")),
+        ("to = [", 'to = ["not an address"] # [', ("report.to", "'not an address' is not one")),
+        ('tenant_id = "', 'tenant_id = "x', ("tenant_id", "write a GUID")),
+    ],
+    ids=["mistyped key", "text for a list", "no address", "no GUID"],
+)
+def test_a_value_that_cannot_be_meant(
+    line: Line, before: str, after: str, parts: tuple[str, ...]
+) -> None:
+    """A mistyped required key is named itself; a wrong value is told in the words of TOML."""
+    line.replace(before, after)
+    says(line.run("coverage"), 2, f"{line.tenant}.toml", *parts)
+
+
 def test_no_configuration_at_all(line: Line) -> None:
     """Without a folder the command says where it looked and what to do."""
     line.environment["TRAILKEEPER_CONFIG"] = "/nowhere"

@@ -48,3 +48,12 @@ def test_mail_fails(line: Line, box: Sandbox) -> None:
     code, found = statuses(line)
     assert code == 1
     assert found["mail"] == "failed"
+
+
+def test_a_copied_tenant_file(line: Line) -> None:
+    """Two files that name one directory are worth a look: one customer's log under two names."""
+    (line.file.parent / "copied.toml").write_text(line.file.read_text())
+    row = line.run("doctor", "--json").objects[0]
+    assert row["status"] == "warning"
+    assert "copied" in row["detail"]
+    assert line.tenant in row["detail"]

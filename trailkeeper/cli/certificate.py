@@ -185,7 +185,8 @@ def _print_one(row: dict[str, Any], as_json: bool) -> None:
         output.json_line(row)
         return
     for key, value in row.items():
-        output.line(f"{key.replace('_', ' '):<18} {value}")
+        if value is not None:
+            output.line(f"{key.replace('_', ' '):<18} {value}")
 
 
 @app.command("list")

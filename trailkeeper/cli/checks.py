@@ -16,6 +16,7 @@ from trailkeeper.errors import TrailkeeperError
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from trailkeeper.bootstrap import World
     from trailkeeper.microsoft.certificates import Slot
@@ -68,7 +69,18 @@ def _configuration(settings: Settings) -> Check:
     if not settings.tenants:
         remedy = f"Write {settings.folder}/tenants/NAME.toml for the first one."
         return Check("configuration", None, detail, remedy)
+    if twins := _twins(settings):
+        remedy = "Correct tenant_id, or remove one: it is collected twice, into two tables."
+        return Check("configuration", None, f"{detail}; the same tenant_id in {twins}", remedy)
     return Check("configuration", True, detail)
+
+
+def _twins(settings: Settings) -> str:
+    """Tenants' files that name one directory: a copied file whose tenant_id was not changed."""
+    named: dict[UUID, list[str]] = {}
+    for name, tenant in sorted(settings.tenants.items()):
+        named.setdefault(tenant.tenant_id, []).append(name)
+    return "; ".join(" and ".join(names) for names in named.values() if len(names) > 1)
 
 
 def check_redis(settings: Settings) -> Check:

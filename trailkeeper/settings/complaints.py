@@ -11,6 +11,15 @@ from pydantic import BaseModel, ValidationError
 from trailkeeper.errors import ConfigurationError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_PLAIN_WORDS = {
+    "tuple_type": 'write a list, for example ["one", "another"]',
+    "uuid_parsing": "write a GUID, for example 01234567-89ab-cdef-0123-456789abcdef",
+    "uuid_type": "write a GUID in quotes",
+    "string_type": "write a text in quotes",
+    "model_type": "write a section of keys",
+    "bool_type": "write true or false",
+}
+"""for whoever writes TOML; what pydantic says here speaks of Python's types"""
 
 
 def validated(model: type[_Model], values: object, path: Path, prefix: str = "") -> _Model:
@@ -18,7 +27,9 @@ def validated(model: type[_Model], values: object, path: Path, prefix: str = "")
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        complaints = error.errors(include_url=False, include_input=False)
+    # A mistyped key is also a missing one; the unknown key is what the operator has to look for.
+    first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
     raise ConfigurationError(*_complaint(path, key, first["type"], first["msg"], model)) from None
 
@@ -32,7 +43,7 @@ def _complaint(
         return f"{path}: unknown key {key!r}", hint
     if kind == "missing":
         return f"{path}: the key {key!r} is missing", "Add it; see the configuration reference."
-    reason = text.removeprefix("Value error, ")
+    reason = _PLAIN_WORDS.get(kind, text.removeprefix("Value error, "))
     place = f"{key!r}: " if key else ""
     return f"{path}: {place}{reason}", "Mend that value."
 

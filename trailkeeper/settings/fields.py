@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from trailkeeper.model.window import parse_instant
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_ADDRESS = re.compile(r"[^<>@\s,;]+@[^<>@\s,;]+|[^<>@]*<[^<>@\s,;]+@[^<>@\s,;]+>")
 _LONGEST_DURATION = 1e6
 """of any unit: more is a slip of the hand, and is refused where a setting has a bound"""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -48,6 +49,13 @@ def _zone(name: str) -> str:
     return name
 
 
+def _address(text: str) -> str:
+    """Only the form: what a mail server takes is known when a report is sent."""
+    if not _ADDRESS.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is not one mail address; write one like security@contoso.com")
+    return text
+
+
 def _secret_reference(text: str) -> str:
     if not text.startswith(("env:", "file:")):
         raise ValueError(
@@ -73,6 +81,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 SecretReference = Annotated[str, AfterValidator(_secret_reference)]
+MailAddress = Annotated[str, AfterValidator(_address)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 

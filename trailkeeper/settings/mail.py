@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trailkeeper.settings.fields import Duration, SecretReference, Section
+from trailkeeper.settings.fields import Duration, MailAddress, SecretReference, Section
 
 
 class SmtpSettings(Section):
@@ -35,11 +35,11 @@ class SmtpSettings(Section):
 
 class GraphMailSettings(Section):
     tenant: str
-    mailbox: str
+    mailbox: MailAddress
 
 
 class MailSettings(Section):
-    sender: str
+    sender: MailAddress
     smtp: SmtpSettings | None = None
     graph: GraphMailSettings | None = None
 

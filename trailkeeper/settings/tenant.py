@@ -11,7 +11,14 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, model_validator
 
 from trailkeeper.model.stream import Source
-from trailkeeper.settings.fields import HttpsUrl, Instant, SecretReference, Section, ZoneName
+from trailkeeper.settings.fields import (
+    HttpsUrl,
+    Instant,
+    MailAddress,
+    SecretReference,
+    Section,
+    ZoneName,
+)
 
 
 class KeyVaultReference(Section):
@@ -40,7 +47,7 @@ class CertificateSettings(Section):
 
 
 class ReportSettings(Section):
-    to: tuple[str, ...] = ()
+    to: tuple[MailAddress, ...] = ()
     timezone: ZoneName = "UTC"
 
 
