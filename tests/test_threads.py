@@ -9,8 +9,9 @@ import textwrap
 
 import pytest
 
-_STRANGER = 54_321
-"""a user of no other process, whom the limit of processes binds: it does not bind root"""
+_STRANGERS = 100_000
+"""A process's own number behind this is a user of no other process, whom the limit of processes
+binds: it does not bind root."""
 
 
 def limited(threads: int, code: str) -> str:
@@ -20,8 +21,8 @@ def limited(threads: int, code: str) -> str:
         from trailkeeper.errors import Unavailable
         from trailkeeper.threads import Crew, start
         if os.geteuid() == 0:
-            os.setuid({_STRANGER})
-        mine = {threads} if os.geteuid() == {_STRANGER} else 1
+            os.setuid({_STRANGERS} + os.getpid())
+        mine = {threads} if os.geteuid() > {_STRANGERS} else 1
         resource.setrlimit(resource.RLIMIT_NPROC, (mine, mine))
     """
     done = subprocess.run(

@@ -363,10 +363,14 @@ def test_failed_check_is_unavailable_with_the_remedy() -> None:
 
 @pytest.mark.parametrize("sender", ["", "audit", "a@b.example\r\nBcc: c@d.example"])
 def test_sender_that_is_no_address_is_refused_at_construction(sender: str) -> None:
-    """A wrong sender stops the start, not the month's end."""
+    """A wrong sender stops the start, not the month's end: the settings refuse it, and a transport
+    that is built without them as well."""
     smtp = SmtpSettings(host="127.0.0.1", port=25, security="none")
+    with pytest.raises(ValueError, match="mail address"):
+        MailSettings(sender=sender, smtp=smtp)
+    unchecked = MailSettings.model_construct(sender=sender, smtp=smtp)
     with pytest.raises(ConfigurationError, match="sender"):
-        SmtpMailer(MailSettings(sender=sender, smtp=smtp), SECRETS.__getitem__)
+        SmtpMailer(unchecked, SECRETS.__getitem__)
 
 
 def test_settings_for_graph_are_not_for_smtp() -> None:
