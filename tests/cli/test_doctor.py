@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sandbox import Sandbox
-from tests.cli.conftest import Line
+from tests.cli.conftest import DAYS, Line
 from tests.servers.redis import redis_server
+from trailkeeper.supervisor.lock import data_folder
 
 
 def statuses(line: Line) -> tuple[int, dict[str, str]]:
@@ -31,6 +32,15 @@ def test_a_healthy_installation(line: Line) -> None:
         f"certificate ({line.tenant})",
     }
     assert set(found.values()) == {"ok"}
+
+
+def test_redis_of_a_running_service(line: Line) -> None:
+    """An embedded Redis is nothing to look at while the service that brings it runs."""
+    assert statuses(line)[1]["redis"] == "warning"
+    with data_folder(line.config.data):
+        assert statuses(line)[1]["redis"] == "ok"
+        said = line.run("collect", "--tenant", line.tenant, "--from", DAYS[0], "--enqueue")
+        assert "warning" not in said.err
 
 
 def test_only_certificates_fail(line: Line) -> None:

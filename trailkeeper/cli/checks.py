@@ -89,12 +89,7 @@ def check_redis(settings: Settings) -> Check:
 
     url = settings.redis_url
     if url is None:
-        return Check(
-            "redis",
-            None,
-            "service.redis is not configured",
-            "`trailkeeper up` starts one of its own; several hosts need a common one.",
-        )
+        return _redis_of_up(settings)
     try:
         with redis.Redis.from_url(
             url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
@@ -112,6 +107,19 @@ def check_redis(settings: Settings) -> Check:
         remedy = "Nothing is lost without it: the ledger announces all work again."
         return Check("redis", True, f"version {version}, no append-only file", remedy)
     return Check("redis", True, f"version {version}, append-only file: {keeps}")
+
+
+def _redis_of_up(settings: Settings) -> Check:
+    from trailkeeper.supervisor.lock import is_held
+
+    if is_held(settings.service.data):
+        return Check("redis", True, "the running `trailkeeper up` brings its own")
+    return Check(
+        "redis",
+        None,
+        "service.redis is not configured",
+        "`trailkeeper up` starts one of its own; several hosts need a common one.",
+    )
 
 
 def _appendonly(client: object) -> str:

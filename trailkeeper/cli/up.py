@@ -17,8 +17,10 @@ def up(config: ConfigOption = None) -> int:
     """Run the whole service here: Redis unless one is configured, the workers, and beat.
 
     Every tenant of the configuration folder is collected from then on, and each month is reported
-    when it has ended and settled. What dies is started again. Ctrl-C or SIGTERM stops everything in
-    order; a second one stops at once. Either way nothing is lost: the ledger knows what is left.
+    when it has ended and settled. A file that is added or changed is read at the next start;
+    certificates and secrets are read when they are used. What dies is started again. Ctrl-C or
+    SIGTERM stops everything in order; a second one stops at once. Either way nothing is lost: the
+    ledger knows what is left.
 
     Logs go to standard error, one line an event; service.log_level says how many.
 
