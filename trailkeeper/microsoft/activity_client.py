@@ -83,6 +83,7 @@ class ActivityClient:
         self._guard = threading.Lock()
         self._token: tuple[str, datetime] | None = None
         self._requests = 0
+        self._paying = threading.Lock()
         self._prepaid = 0
         self._service_clock = service_clock
 
@@ -169,13 +170,12 @@ class ActivityClient:
         return answer
 
     def _wait_for_budget(self) -> None:
-        with self._guard:
-            if self._prepaid:
-                self._prepaid -= 1
-                return
-        self._take_from_budget()
-        with self._guard:
-            self._prepaid += _PREPAID - 1
+        """One thread pays for all: many that pay at once would leave most of it unused."""
+        with self._paying:
+            if not self._prepaid:
+                self._take_from_budget()
+                self._prepaid = _PREPAID
+            self._prepaid -= 1
 
     def _take_from_budget(self) -> None:
         while (seconds := self._budget.take(self.tenant, _PREPAID)) > 0:
