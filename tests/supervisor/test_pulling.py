@@ -134,3 +134,26 @@ def test_a_machine_that_refuses_processes_is_worked_with(tmp_path: Path) -> None
     with command(tmp_path, code) as process:
         assert said(process) == "{}"
         assert process.wait(60) == 0
+
+
+def test_one_that_is_killed_while_idle_holds_up_nobody(tmp_path: Path) -> None:
+    """It takes the queue's lock with it; the command says so and ends, and nobody is left over."""
+    code = """
+        import multiprocessing, signal
+        from concurrent.futures import BrokenExecutor
+        with pulling_processes(settings, 3, SharedFlag()) as pullers:
+            pool = pullers[Source.EXCHANGE].executor
+            [f.result() for f in [pool.submit(os.getpid) for _ in range(50)]]
+            time.sleep(1)
+            for child in multiprocessing.active_children()[:2]:
+                os.kill(child.pid, signal.SIGKILL)
+            try:
+                [f.result(60) for f in [pool.submit(time.sleep, 0.1) for _ in range(50)]]
+            except BrokenExecutor:
+                print("broken", flush=True)
+        print("left", len(multiprocessing.active_children()), flush=True)
+    """
+    with command(tmp_path, code) as process:
+        assert said(process) == "broken"
+        assert said(process) == "left 0"
+        assert process.wait(60) == 0

@@ -118,9 +118,11 @@ class ExchangeSource:
     def _learn(self, tenant: str, known: Known, search: AuditSearch, walk: SearchWalk) -> None:
         """Note what the walk found out; of two walks at once the later one's habits count."""
         now = self._clock.now()
+        learned = walk.rows or any(finding.verdict.proven for finding in walk.findings)
         habits = replace(
             search.habits,
-            probed_at=search.habits.probed_at or now,
+            # A walk that was stopped before it saw anything makes nobody known.
+            probed_at=search.habits.probed_at or (now if learned else None),
             order_proven=walk.order_proven,
         ).doubting(walk.doubts)
         habits = habits.believing(walk.empties).beside(self._known(tenant).habits.fresh(now))

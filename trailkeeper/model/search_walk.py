@@ -628,6 +628,7 @@ class _Looks(EmptyPort):
         self._walk = walk
 
     def ask(self, window: Window) -> SearchAnswer:
+        self._walk.still_ours()  # one proof may take dozens of questions
         answer = self._walk._ask(window)
         self._walk._looked_rows += answer.rows
         return answer

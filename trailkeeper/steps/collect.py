@@ -128,7 +128,8 @@ class CollectStep:
         except BrokenExecutor:
             raise Unavailable(
                 "a pulling process was killed",
-                "See whether memory ran out; the same command goes on from here.",
+                "See whether memory ran out. The same command goes on from here, once the lease of "
+                "what was being pulled has run out.",
             ) from None
 
     def watch(

@@ -183,6 +183,7 @@ class PullStep:
         now = self.clock.now()
         if any(
             parking.source is stream.source
+            and not parking.content_type  # that one is lifted when its own type answers
             and parking.code != PAUSED
             and parking.retry_at is not None
             and parking.retry_at <= now  # this was its daily try, not an answer from before

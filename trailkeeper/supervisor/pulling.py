@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -69,8 +70,10 @@ def pulling_processes(
             child.kill()
         yield {}
         return
-    with pool:
+    try:
         yield {Source.EXCHANGE: Pullers(pool, _pull)}
+    finally:
+        _end(pool)
 
 
 def _started(count: int, words: tuple[int, Settings, SharedFlag]) -> ProcessPoolExecutor:
@@ -78,6 +81,23 @@ def _started(count: int, words: tuple[int, Settings, SharedFlag]) -> ProcessPool
     pool.submit(os.getpid)  # the first task starts them all
     return pool
 
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """Let the processes finish what they pull, but wait for none for ever.
+
+    A process that is killed while it waits for work takes the queue's lock with it: the others,
+    which ignore SIGTERM, would wait for it as long as they live, and the pool for them.
+    """
+    pool.shutdown(wait=False, cancel_futures=True)
+    until = time.monotonic() + _GRACE_SECONDS
+    for child in multiprocessing.active_children():
+        child.join(max(0.0, until - time.monotonic()))
+        if child.is_alive():
+            child.kill()
+
+
+_GRACE_SECONDS = 10.0
+"""for the page under way; a pull that is cut off here is made again when its lease has run out"""
 
 _here: list[tuple[World, SharedFlag]] = []
 """filled in a pulling process only"""
