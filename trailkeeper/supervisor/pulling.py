@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 
 import structlog
 
@@ -66,8 +67,7 @@ def pulling_processes(
         pool = _started(count, (os.getpid(), settings, stopping))
     except (OSError, RuntimeError) as error:  # a limit of processes, no semaphores to be had
         log.warning("pulling_processes_refused", reason=str(error))
-        for child in multiprocessing.active_children():
-            child.kill()
+        _kill(multiprocessing.active_children())
         yield {}
         return
     try:
@@ -90,10 +90,18 @@ def _end(pool: ProcessPoolExecutor) -> None:
     """
     pool.shutdown(wait=False, cancel_futures=True)
     until = time.monotonic() + _GRACE_SECONDS
-    for child in multiprocessing.active_children():
+    children = multiprocessing.active_children()
+    for child in children:
         child.join(max(0.0, until - time.monotonic()))
-        if child.is_alive():
-            child.kill()
+    _kill(children)
+
+
+def _kill(children: list[BaseProcess]) -> None:
+    """And wait until they are gone, so that none outlives what it worked for."""
+    for child in children:
+        child.kill()
+    for child in children:
+        child.join(_GRACE_SECONDS)
 
 
 _GRACE_SECONDS = 10.0
