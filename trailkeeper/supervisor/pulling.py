@@ -89,19 +89,29 @@ def _end(pool: ProcessPoolExecutor) -> None:
     which ignore SIGTERM, would wait for it as long as they live, and the pool for them.
     """
     pool.shutdown(wait=False, cancel_futures=True)
-    until = time.monotonic() + _GRACE_SECONDS
     children = multiprocessing.active_children()
-    for child in children:
-        child.join(max(0.0, until - time.monotonic()))
-    _kill(children)
+    if not _ended(children):
+        _kill(children)
 
 
 def _kill(children: list[BaseProcess]) -> None:
-    """And wait until they are gone, so that none outlives what it worked for."""
     for child in children:
         child.kill()
-    for child in children:
-        child.join(_GRACE_SECONDS)
+    _ended(children)
+
+
+def _ended(children: list[BaseProcess]) -> bool:
+    """Whether all of them have ended, within the time that is given to them.
+
+    Asked again and again, because `join` comes back early for a process that the pool's own thread
+    is just about to reap.
+    """
+    until = time.monotonic() + _GRACE_SECONDS
+    while any(child.is_alive() for child in children):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 _GRACE_SECONDS = 10.0
