@@ -181,3 +181,4 @@ def compact_tenant(world: World, tenant: str) -> None:
     if found := world.settings.tenants.get(tenant):
         world.arrivals(found)
         world.match(found)
+        world.match.forget(found)

@@ -655,7 +655,16 @@ class TestStandstill:
             leased for _ in "ab" if (leased := take(ledger, at(5))).segment.stream == CONTOSO
         )
         ledger.park(self._parking())
+        for tenant in ("contoso", "contoso2"):
+            ledger.note(f"topic/{tenant}", "", T0)
+            ledger.note(f"topic/{tenant}/part", "", T0)
+        ledger.note("topic/fabrikam/contoso", "", T0)
         ledger.forget_tenant("contoso")
+        assert list(ledger.all_noted("topic/")) == [
+            "topic/contoso2",
+            "topic/contoso2/part",
+            "topic/fabrikam/contoso",
+        ]
         assert ledger.streams("contoso") == []
         assert ledger.parkings() == []
         assert ledger.tenants_to_merge() == ["fabrikam"]

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,26 @@ class TestSchema:
             command.downgrade(config, "base")
             command.upgrade(config, "head")
         assert plan(open_ledger(database_url, create=False), new(0)) == 1
+        engine.dispose()
+
+    def test_what_was_merged_before_sightings_were_kept_is_not_matched(
+        self, database_url: str
+    ) -> None:
+        """A tenant from before the third migration is matched from the day after it on."""
+        ledger = open_ledger(database_url)
+        plan(ledger, new(0))
+        engine = open_database(database_url)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        before = datetime.now(UTC).date()
+        with writing(engine) as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0002")
+            command.upgrade(config, "head")
+        noted = ledger.all_noted("sightings_forgotten/")
+        assert list(noted) == ["sightings_forgotten/contoso"]
+        day, at = noted["sightings_forgotten/contoso"]
+        assert before < date.fromisoformat(day) <= at.date() + timedelta(days=1)
         engine.dispose()
 
 

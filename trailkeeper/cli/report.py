@@ -127,7 +127,7 @@ def _send(world: World, tenant: TenantSettings, month: Month, again: bool) -> di
     """Put it into the outbox unless it is there, and deliver what is not delivered yet."""
     from trailkeeper.model.report import ReportState
 
-    if again or not world.outbox.reported(tenant.name, month):
+    if again or not world.report.is_there(tenant, month):
         output.note(f"rendering {month} of {tenant.name} …")
     world.report.enqueue(tenant, month, again=again)
     before = world.outbox.newest(tenant.name, month)

@@ -19,6 +19,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports import Clock, Lake, Ledger
 from trailkeeper.settings import TenantSettings
+from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.cover import CoverStep
 
 log = structlog.get_logger()
@@ -38,7 +39,8 @@ class MatchStep:
     def __call__(self, tenant: TenantSettings, *, at_once: bool = False) -> int:
         """Match the days of one tenant that are due; `at_once`: all that are not final. How many.
 
-        Nothing for a tenant with one source. Running twice gives the same.
+        Nothing for a tenant with one source. Running twice gives the same. The lake is only read:
+        what matching needs no more goes with `forget`.
         """
         pair = _pair(tenant)
         extents = [self.ledger.extent(stream) for stream in pair]
@@ -48,9 +50,9 @@ class MatchStep:
         begin = max(extent.start for extent in extents if extent).date()
         days = _days(max(begin, self._forgotten_before(tenant.name, begin)), now.date())
         kept = self.ledger.measures(tenant.name, TOPIC, begin, now.date())
-        due = [day for day in days if self._is_due(day, kept.get(day), now, at_once)]
-        matched = sum(self._day(tenant, pair, day, now) for day in due)
-        self._forget(tenant.name, (now - self._final_after()).date(), now)
+        open_from = self._open_from(tenant.name, now)
+        due = [day for day in days if _is_due(kept.get(day), now, at_once, day < open_from)]
+        matched = sum(self._day(tenant, pair, day, now, final=day < open_from) for day in due)
         if matched:
             log.info("days_matched", tenant=tenant.name, days=matched)
         return matched
@@ -60,30 +62,32 @@ class MatchStep:
         noted = self.ledger.noted(_forgotten_key(tenant))
         return date.fromisoformat(noted[0]) if noted else begin
 
-    def _forget(self, tenant: str, before: date, now: datetime) -> None:
-        """Said before it is done: what might be gone is not matched."""
-        if before > self._forgotten_before(tenant, date.min):
-            self.ledger.note(_forgotten_key(tenant), before.isoformat(), now)
-            self.lake.forget_sightings(tenant, before)
+    def forget(self, tenant: TenantSettings) -> None:
+        """Let go the sightings of days that are final.
 
-    def _is_due(self, day: date, text: str | None, now: datetime, at_once: bool) -> bool:
-        if text is None:
-            return True
-        kept = DayMatch.from_text(text)
-        if kept.final:
-            return False
-        return at_once or now - kept.matched_at >= AGAIN_AFTER or self._is_final(day, now)
-
-    def _is_final(self, day: date, now: datetime) -> bool:
-        return now >= datetime.combine(day, time(), UTC) + DAY + self._final_after()
+        Said before it is done: what might be gone is not matched. Raises `Transient` when another
+        writer of the lake was faster; the next call does what is left.
+        """
+        now = self.clock.now()
+        before = self._open_from(tenant.name, now)
+        if not _pair(tenant):
+            return
+        if before > self._forgotten_before(tenant.name, date.min):
+            self.ledger.note(_forgotten_key(tenant.name), before.isoformat(), now)
+        self.lake.forget_sightings(tenant.name, before)
 
     def _day(
-        self, tenant: TenantSettings, pair: Sequence[Stream], day: date, now: datetime
+        self,
+        tenant: TenantSettings,
+        pair: Sequence[Stream],
+        day: date,
+        now: datetime,
+        *,
+        final: bool,
     ) -> bool:
         """Whether the day has anything to keep: a settled hour, or nothing more to come."""
         start = datetime.combine(day, time(), UTC)
         hours = self._settled(tenant.name, pair, start)
-        final = self._is_final(day, now)
         if not hours and not final:
             return False
         since = {stream.source: self._begun_at(stream) for stream in pair}
@@ -115,11 +119,13 @@ class MatchStep:
         frontier = self.ledger.frontier(stream)
         return frontier.begun_at if frontier else None
 
-    def _final_after(self) -> timedelta:
-        """The age at which no planned re-read can bring anything of a day any more."""
+    def _open_from(self, tenant: str, now: datetime) -> date:
+        """The first day of which a planned re-read may still bring something."""
         collection = self.cover.collection
-        last = max([collection.settle, *collection.reread_after, *collection.feed_relist_after])
-        return last + 2 * DAY
+        ages = lateness_of(self.ledger, tenant).ages(collection.reread_after)
+        rereads = [age for age in ages if age is not None]
+        last = max([collection.settle, *rereads, *collection.feed_relist_after])
+        return (now - last - 2 * DAY).date()
 
 
 def _pair(tenant: TenantSettings) -> list[Stream]:
@@ -127,6 +133,13 @@ def _pair(tenant: TenantSettings) -> list[Stream]:
     wanted = (Source.EXCHANGE, Source.ACTIVITY)
     both = all(source in tenant.sources for source in wanted)
     return [Stream(tenant.name, source) for source in wanted] if both else []
+
+
+def _is_due(text: str | None, now: datetime, at_once: bool, over: bool) -> bool:
+    if text is None:
+        return True
+    kept = DayMatch.from_text(text)
+    return not kept.final and (at_once or over or now - kept.matched_at >= AGAIN_AFTER)
 
 
 def _days(first: date, last: date) -> list[date]:

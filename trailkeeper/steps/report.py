@@ -86,8 +86,8 @@ class ReportStep:
         Of a month that is not over it is a preliminary report, and the month's own still follows.
         """
         now = self.clock.now()
-        preliminary = now < month.window(tenant.zone).end
-        if not again and self._is_there(tenant.name, month, preliminary):
+        preliminary = self._is_running(tenant, month)
+        if not again and self.is_there(tenant, month):
             return None
         # A folder of its own: what waits in the outbox is not written over by a later rendering.
         folder = self.folder / tenant.name / str(month) / f"{now:%Y%m%dT%H%M%S%fZ}"
@@ -106,10 +106,14 @@ class ReportStep:
             log.info("report_queued", tenant=tenant.name, month=str(month), outbox=outbox_id)
         return outbox_id
 
-    def _is_there(self, tenant: str, month: Month, preliminary: bool) -> bool:
-        if preliminary:
-            return self.outbox.newest(tenant, month) is not None
-        return self.outbox.reported(tenant, month)
+    def is_there(self, tenant: TenantSettings, month: Month) -> bool:
+        """Whether the outbox has the month's report; of a running month, any."""
+        if self._is_running(tenant, month):
+            return self.outbox.newest(tenant.name, month) is not None
+        return self.outbox.reported(tenant.name, month)
+
+    def _is_running(self, tenant: TenantSettings, month: Month) -> bool:
+        return self.clock.now() < month.window(tenant.zone).end
 
     def coverage(self, tenant: TenantSettings, window: Window) -> list[Coverage]:
         """Every source's coverage of the month's hours, each on its own axis."""

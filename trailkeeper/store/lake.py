@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import DeltaError
 
+from trailkeeper.errors import TrailkeeperError
 from trailkeeper.model.match import Match
 from trailkeeper.model.report import Figures
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
@@ -214,14 +214,15 @@ def _join_small_files(table: DeltaTable, merge: Merge, days: Sequence[date]) -> 
     if not days:
         return
     try:
-        table.optimize.compact(
-            partition_filters=[(PARTITION, "in", [day.isoformat() for day in days])],
-            target_size=_SMALL_BYTES,
-            max_concurrent_tasks=1,
-            writer_properties=WRITER_PROPERTIES,
-        )
-    except (DeltaError, OSError) as error:
-        log.warning("lake_not_joined", tenant=merge.tenant, reason=type(error).__name__)
+        with lake_errors(f"joining small files of {merge.tenant}"):
+            table.optimize.compact(
+                partition_filters=[(PARTITION, "in", [day.isoformat() for day in days])],
+                target_size=_SMALL_BYTES,
+                max_concurrent_tasks=1,
+                writer_properties=WRITER_PROPERTIES,
+            )
+    except TrailkeeperError as error:
+        log.warning("lake_not_joined", tenant=merge.tenant, reason=str(error))
 
 
 def _append(

@@ -112,6 +112,10 @@ class Standstill(OverEngine):
             connection.execute(delete(findings).where(findings.c.segment_id.in_(theirs)))
             for table in (blobs, measures, segments, merges, streams, parkings, outbox):
                 connection.execute(delete(table).where(table.c.tenant == tenant))
+            keys = connection.scalars(select(notes.c.key).where(notes.c.key.contains(f"/{tenant}")))
+            # TOPIC/TENANT, or TOPIC/TENANT/PART
+            noted = [key for key in keys if key.split("/")[1] == tenant]
+            connection.execute(delete(notes).where(notes.c.key.in_(noted)))
 
 
 def _row(parking: Parking) -> dict[str, object]:

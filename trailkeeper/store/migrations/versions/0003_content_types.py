@@ -3,6 +3,8 @@
 A migration spells its types out: it must stay as it was when the code around it moves on.
 """
 
+from datetime import UTC, datetime, timedelta
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -29,6 +31,7 @@ def upgrade() -> None:
         sa.Column("measured_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "topic", "day", name="pk_measures"),
     )
+    _match_from_tomorrow()
 
 
 def downgrade() -> None:
@@ -36,6 +39,20 @@ def downgrade() -> None:
     op.drop_column("outbox", "preliminary")
     op.execute("DELETE FROM parkings WHERE content_type != ''")
     _made_anew(_parkings("tenant", "source"), {})
+
+
+def _match_from_tomorrow() -> None:
+    """Which source brought a record as well was not kept so far: what occurred until today would
+    look as if the second source had missed it."""
+    now = datetime.now(UTC)
+    values = {"day": str(now.date() + timedelta(days=1)), "now": int(now.timestamp() * 1_000_000)}
+    op.get_bind().execute(
+        sa.text(
+            "INSERT INTO notes (key, value, noted_at) "
+            "SELECT DISTINCT 'sightings_forgotten/' || tenant, :day, :now FROM segments"
+        ),
+        values,
+    )
 
 
 def _parkings(*key: str) -> list[sa.schema.SchemaItem]:
