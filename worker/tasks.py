@@ -177,8 +177,9 @@ def deliver(world: World, outbox_id: int) -> str:
 
 @task(Task.COMPACT_TENANT)
 def compact_tenant(world: World, tenant: str) -> None:
-    world.lake.compact(tenant, _VACUUM_AFTER)
+    """The compaction last: a merge that commits meanwhile may end it, and nothing else with it."""
     if found := world.settings.tenants.get(tenant):
         world.arrivals(found)
         world.match(found)
         world.match.forget(found)
+    world.lake.compact(tenant, _VACUUM_AFTER)
