@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 
@@ -12,14 +13,18 @@ class Counters:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.rows: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
+        self.first_at: dict[str, float] = {}
+        """by kind, when the first one came: seconds since 1970, of the real clock"""
 
     def count(self, kind: str, tenant: str) -> None:
+        self.first_at.setdefault(kind, time.time())
         self.requests[kind, tenant] += 1
 
     def clear(self) -> None:
         self.requests.clear()
         self.rows.clear()
         self.faults.clear()
+        self.first_at.clear()
 
     def shown(self) -> dict[str, object]:
         by_kind: Counter[str] = Counter()
@@ -29,6 +34,7 @@ class Counters:
             by_tenant.setdefault(tenant, {})[kind] = count
         return {
             "requests": dict(by_kind),
+            "first_at": dict(self.first_at),
             "by_tenant": by_tenant,
             "rows_served": dict(self.rows),
             "total_rows": self.rows.total(),
