@@ -12,7 +12,7 @@ import heapq
 import itertools
 import queue
 import threading
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +29,7 @@ from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.segment import Lease, Leased, NewSegment, Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
 from trailkeeper.ports import Pulled
 from trailkeeper.steps.pull import follow_ups
@@ -36,7 +37,6 @@ from trailkeeper.steps.pull import follow_ups
 STREAM = Stream("contoso", Source.EXCHANGE)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-_HOUR_MICROS = 3_600_000_000
 
 
 @dataclass
@@ -92,7 +92,6 @@ class _Pull(SearchPort):
         self.number = number
         self.new = new
         self.habits = run.model.habits
-        self.rows_by_hour: Counter[int] = Counter()
         self.turn = threading.Event()
         model = run.model
         busiest = model.density.busiest()
@@ -105,7 +104,7 @@ class _Pull(SearchPort):
             known_doubts=model.habits.doubts(model.limits),
             empties=model.habits.empties(),
             density=model.density,
-            room=run.room,
+            turn=_Turn(run, self),
         )
         self.thread = threading.Thread(target=self._walk, daemon=True)
 
@@ -122,6 +121,12 @@ class _Pull(SearchPort):
     def pause(self, seconds: float) -> None:
         self._run.elapse(self, seconds)
 
+    def order_known(self) -> bool:
+        return self._model.habits.order_proven
+
+    def tell_order(self) -> None:
+        self._model.habits = replace(self._model.habits, order_proven=True)
+
     def require_auditing(self) -> None:
         self._spend(0)
 
@@ -132,7 +137,6 @@ class _Pull(SearchPort):
         answer, _ = model.engine.search(model.tenant, query)
         self._run.seen.update(answer.ids)
         times = [model.tenant.store.times[i] for i in answer.ids]
-        self.rows_by_hour.update(time // _HOUR_MICROS for time in times)
         keys = [str(i) for i in answer.ids]
         count = len(answer.ids) if answer.ids else None
         said = SearchAnswer(window, NOW, keys, times, 0, (), count, answer.more)
@@ -152,6 +156,26 @@ class _Pull(SearchPort):
         self._run.elapse(self, model.seconds_per_call + rows * model.seconds_per_row)
 
 
+class _Turn(Turn):
+    """As `trailkeeper.steps.pull` plays it, over the simulated ledger."""
+
+    def __init__(self, run: _Run, pull: _Pull) -> None:
+        self._run = run
+        self._pull = pull
+
+    def answered(self, *, clean: bool) -> None:
+        model, ceiling = self._run.model, self._run.concurrency
+        model.pace = model.pace.after_clean(ceiling) if clean else model.pace.after_trouble()
+
+    def room(self) -> int:
+        return self._run.room()
+
+    def share(self, kept: Window, given: Sequence[Window]) -> bool:
+        self._pull.new = replace(self._pull.new, window=kept)
+        self._run.waiting += [replace(self._pull.new, window=each) for each in given]
+        return True
+
+
 class _Run:
     """One collection: segments waiting, and pulls that take turns in simulated time."""
 
@@ -160,24 +184,24 @@ class _Run:
         self.cost = Cost()
         self.seen: set[int] = set()
         self.yielded: queue.Queue[None] = queue.Queue()
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._numbers = itertools.count(1)
-        self._waiting = plan_range(STREAM, window, Cadence(), model.density)
+        self.waiting = plan_range(STREAM, window, Cadence(), model.density)
         self._busy: dict[int, _Pull] = {}
         self._due: list[tuple[float, int]] = []
 
     def until_done(self) -> Cost:
-        while self._waiting or self._busy:
-            while self._waiting and len(self._busy) < self.model.pace.allows(self._concurrency):
+        while self.waiting or self._busy:
+            while self.waiting and len(self._busy) < self.model.pace.allows(self.concurrency):
                 self._start()
             self.cost.seconds, number = heapq.heappop(self._due)
             self._resume(self._busy[number])
         return self.cost
 
     def room(self) -> int:
-        """As `trailkeeper.steps.pull.free_places` counts."""
-        allowed = self.model.pace.allows(self._concurrency)
-        return allowed - len(self._busy) - len(self._waiting)
+        """As `trailkeeper.steps.places` counts."""
+        allowed = self.model.pace.allows(self.concurrency)
+        return allowed - len(self._busy) - len(self.waiting)
 
     def elapse(self, pull: _Pull, seconds: float) -> None:
         """Called by a pull: let simulated time pass."""
@@ -188,8 +212,8 @@ class _Run:
 
     def _start(self) -> None:
         """The newest waiting segment first, as the ledger gives them out."""
-        self._waiting.sort(key=lambda new: new.window.start)
-        pull = _Pull(self, next(self._numbers), self._waiting.pop())
+        self.waiting.sort(key=lambda new: new.window.start)
+        pull = _Pull(self, next(self._numbers), self.waiting.pop())
         self._busy[pull.number] = pull
         pull.thread.start()
         self._resume(pull)
@@ -204,14 +228,14 @@ class _Run:
         """What is learned counts from the moment that a walk ends, not before."""
         pull.thread.join()
         model, walk = self.model, pull.walk
-        model.pace = model.pace.after_clean(self._concurrency)
-        habits = replace(pull.habits, probed_at=NOW, order_proven=walk.order_proven)
+        habits = replace(
+            pull.habits, probed_at=NOW, order_proven=walk.order_proven or model.habits.order_proven
+        )
         model.habits = habits.doubting(walk.doubts).believing(walk.empties)
-        proven = [f.window for f in walk.findings if f.verdict.proven]
-        assert len(proven) == len(walk.findings), walk.findings
-        model.density = model.density.learn(proven, pull.rows_by_hour)
-        pulled = Pulled(tuple(walk.findings), 0, pieces=tuple(walk.pieces))
-        self._waiting += follow_ups(_leased(pull.new, pull.number), pulled, NOW)
+        assert all(f.verdict.proven for f in walk.findings), walk.findings
+        model.density = walk.learned(model.density)
+        pulled = Pulled(tuple(walk.findings), 0)
+        self.waiting += follow_ups(_leased(pull.new, pull.number), pulled, NOW)
 
 
 def _leased(new: NewSegment, number: int) -> Leased:

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
 from trailkeeper.steps.match import MatchStep
 from trailkeeper.steps.merge import MergeStep
-from trailkeeper.steps.pull import PullStep, free_places
+from trailkeeper.steps.pull import PullStep
 from trailkeeper.steps.reap import ReapStep
 from trailkeeper.steps.report import CloseMonths, ReportStep
 from trailkeeper.steps.warn import WarnStep
@@ -152,14 +152,8 @@ class World:
         from trailkeeper.microsoft.exchange import ExchangeSource
         from trailkeeper.store.budget import RequestBudget
 
-        most = self.settings.service.searches_per_tenant
         exchange = ExchangeSource(
-            self.settings,
-            self.tokens,
-            self.sessions,
-            self.clock,
-            self.ledger,
-            room=partial(free_places, self.ledger, self.clock, most),
+            self.settings, self.tokens, self.sessions, self.clock, self.ledger
         )
         activity = ActivitySource(
             self.settings,

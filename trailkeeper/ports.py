@@ -36,6 +36,7 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
 
 
@@ -75,15 +76,11 @@ class Pulled:
     """What one pull of a window proved, and what it cost."""
 
     findings: tuple[Finding, ...]
-    """disjoint, inside the window; a part without a finding was not asked and is planned again"""
+    """disjoint, inside the window; a part that has none and was not shared is planned again"""
     requests: int
     foreign: int = 0
     interrupted: TrailkeeperError | None = None
     """what stopped the pull early; what was proven before it still holds"""
-    pieces: tuple[Window, ...] = ()
-    """how the part that was not asked is best cut"""
-    throttled: int = 0
-    """calls that were refused for their rate and waited out"""
     marks: tuple[BlobMark, ...] = ()
     """what became of the feed's blobs; recorded in the same transaction as the landing"""
     refused: Mapping[str, NeedsPerson] = field(default_factory=dict)
@@ -97,13 +94,12 @@ class AuditSource(Protocol):
 
     source: Source
 
-    def pull(
-        self, tenant: str, window: Window, sink: RecordSink, still_ours: Callable[[], None]
-    ) -> Pulled:
+    def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
         """Fetch `window` into `sink` and say what was proven.
 
-        `still_ours` is called between requests: it renews the lease and raises `LeaseLost`.
-        A provider's error that stops it comes back in `Pulled.interrupted`.
+        `turn.still_ours` is called between requests: it raises `LeaseLost` and what else ends the
+        pull. What `turn.share` gave away is not ours any more. A provider's error that stops it
+        comes back in `Pulled.interrupted`.
         """
         ...
 
@@ -366,6 +362,13 @@ class Ledger(Notebook, Worklist, Measures, Protocol):
 
         A segment without records (file None) goes to merged at once. Repeating a landing that was
         already recorded changes nothing: a caller may not have heard the first answer.
+        """
+        ...
+
+    def share(self, lease: Lease, kept: Window, given: Sequence[NewSegment], now: datetime) -> bool:
+        """Narrow the leased segment to `kept` and plan the rest of its window, `given`, for others.
+
+        False, and nothing changed, when a segment with one of these identities stands already.
         """
         ...
 

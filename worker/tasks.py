@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import structlog
@@ -14,7 +14,7 @@ from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment
-from trailkeeper.model.stream import Source
+from trailkeeper.model.stream import Source, Stream
 from trailkeeper.steps.plan import announce_due, plan_feeds, plan_tenants
 from trailkeeper.steps.pull import Outcome
 from worker.announcer import CeleryAnnouncer
@@ -30,8 +30,8 @@ _SHORT = (Purpose.INCREMENTAL, Purpose.REREAD)
 _LOOKED_AT = 1 / 12
 """of the tenants' certificates at each tick, twelve times an hour"""
 _NEXT_AFTER_SEARCH = 4
-"""Segments of the same stream announced when one is done, so that a backlog does not wait for the
-next tick. For a feed it is one: it took one place in the queue and gives one back, so that a
+"""Segments of the same stream announced when one is done or shared, so that nothing due waits for
+the next tick. For a feed it is one: it took one place in the queue and gives one back, so that a
 thousand backlogs never fill the queue in front of the fresh polls."""
 
 
@@ -127,18 +127,23 @@ def pull_segment(world: World, segment_id: int) -> str:
     if not found:  # its tenant was removed
         return Outcome.NOT_OURS.value
     (segment,) = found
-    outcome = world.pull.of(segment, world.owner)
-    announcer, tenant = _announcer(), segment.stream.tenant
+    announce = partial(_announce_next, world, segment.stream)
+    outcome = world.pull.of(segment, world.owner, announce)
+    tenant = segment.stream.tenant
     if outcome is Outcome.LANDED:
-        announcer.merge(tenant)
+        _announcer().merge(tenant)
     elif outcome is Outcome.EMPTY:  # it may be what a month waited for
         _announce_months(world, tenant)
     if outcome is not Outcome.NOT_OURS and not _is_short(segment):
-        most = 1 if segment.stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
-        places = world.settings.service.searches_per_tenant
-        due = world.ledger.due(world.clock.now(), most, places, segment.stream)
-        announcer.pull([each.id for each in due])
+        announce()
     return outcome.value
+
+
+def _announce_next(world: World, stream: Stream) -> None:
+    most = 1 if stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
+    places = world.settings.service.searches_per_tenant
+    due = world.ledger.due(world.clock.now(), most, places, stream)
+    _announcer().pull([segment.id for segment in due])
 
 
 def _is_short(segment: Segment) -> bool:

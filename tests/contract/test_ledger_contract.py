@@ -388,6 +388,42 @@ class TestLeasing:
         assert [s.round for s in ledger.due(at(3), MANY, MANY)] == [1]
         assert ledger.due(at(2), MANY, MANY) == []
 
+    def test_shared(self, ledger: Ledger) -> None:
+        """A leased segment is narrowed and the rest planned, both or neither."""
+        plan(ledger, new(0, length=4))
+        leased = take(ledger)
+        rest = [new(0), new(1)]
+        assert ledger.share(leased.lease, window(2, 4), rest, T0)
+        assert [s.window for s in ledger.due(T0, MANY, MANY)] == [window(1, 2), window(0, 1)]
+        assert ledger.segments([leased.segment.id])[0].window == window(2, 4)
+        ledger.renew(leased.lease, at(2))
+        again = take(ledger, at(2))
+        with pytest.raises(LeaseLost):
+            ledger.share(leased.lease, window(3, 4), [new(2)], T0)
+        assert ledger.segments([again.segment.id])[0].window == window(2, 4)
+
+    @pytest.mark.parametrize("taken", [0, 2])
+    def test_not_shared_when_a_part_stands_already(self, ledger: Ledger, taken: float) -> None:
+        """A part that has a segment of its kind, whatever became of it, leaves all as it was."""
+        plan(ledger, new(taken, length=2))
+        land(ledger, take(ledger), EMPTY)
+        plan(ledger, new(0, length=4))
+        leased = take(ledger)
+        assert not ledger.share(leased.lease, window(2, 4), [new(0, length=2)], T0)
+        assert ledger.segments([leased.segment.id])[0].window == window(0, 4)
+        assert ledger.due(T0, MANY, MANY) == []
+
+    def test_what_was_collected_before_is_shared_again(self, ledger: Ledger) -> None:
+        """An operator may ask for the same range again, and its parts are shared again."""
+        collect = Purpose.COLLECT
+        for _ in range(2):
+            plan(ledger, new(0, length=4, purpose=collect))
+            leased = take(ledger)
+            rest = [new(0, length=2, purpose=collect)]
+            assert ledger.share(leased.lease, window(2, 4), rest, T0)
+            land(ledger, leased, EMPTY)
+            land(ledger, take(ledger), EMPTY)
+
     def test_lost(self, ledger: Ledger) -> None:
         """What the provider no longer has is finished, with its findings."""
         plan(ledger, new(0))

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from trailkeeper.model.window import Window, iso
 from trailkeeper.settings import load
 from trailkeeper.steps.collect import Collected, CollectStep
 from trailkeeper.steps.cover import CoverStep
-from trailkeeper.steps.pull import free_places
 
 DAY = timedelta(days=1)
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
@@ -93,7 +91,6 @@ class Subject:
 
     def world(self, clock: SkippingClock | None = None, limits: SearchLimits = SMALL) -> World:
         world = World(load(self.folder), clock or SkippingClock())
-        most = world.settings.service.searches_per_tenant
         world.__dict__["sources"] = {
             Source.EXCHANGE: ExchangeSource(
                 world.settings,
@@ -102,7 +99,6 @@ class Subject:
                 world.clock,
                 world.ledger,
                 limits,
-                partial(free_places, world.ledger, world.clock, most),
             )
         }
         return world
@@ -136,7 +132,7 @@ def collected(world: World, tenant: str, window: Window, threads: int = 2) -> Pr
         merge=world.merge,
         owner=world.owner,
         threads=threads,
-        cadence=world.settings.collection.cadence(),
+        cadence=world.settings.collection.cadence(threads),
         lease_length=world.settings.service.lease,
     )
     step.plan(tenant, [(stream, window)])

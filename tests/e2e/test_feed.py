@@ -103,7 +103,7 @@ def gathered(world: World, tenant: str, asked: Window) -> None:
         merge=world.merge,
         owner="test",
         threads=1,
-        cadence=world.settings.collection.cadence(),
+        cadence=world.settings.collection.cadence(1),
         lease_length=world.settings.service.lease,
     )
     wanted = [(Stream(tenant, Source.ACTIVITY), asked)]

@@ -20,13 +20,23 @@ def test_the_pace_stays_within_its_bounds(clean: list[bool], ceiling: int) -> No
 
 
 def test_it_rises_step_by_step_and_halves_at_once() -> None:
-    """Each clean pull wins one more search; one trouble halves them."""
+    """Each clean answer wins one more search; one trouble halves them."""
     pace = Pace()
     assert pace.allows(10) == int(START)
     for _ in range(30):
         pace = pace.after_clean(8)
     assert pace.allows(8) == 8
     assert pace.after_trouble().allows(8) == 4
+
+
+def test_a_service_that_minds_is_approached_slowly() -> None:
+    """After a trouble many clean answers win one more search, and a note remembers it."""
+    pace = Pace.from_text(Pace(limit=8).after_trouble().to_text())
+    answers = 0
+    while pace.allows(8) < 5:
+        pace = pace.after_clean(8)
+        answers += 1
+    assert answers == 8
 
 
 @pytest.mark.parametrize("text", ["", "fast", "0", "-1", "nan", "inf", "1e9"])

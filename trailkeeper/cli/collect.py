@@ -153,7 +153,7 @@ def _step(world: World, stopping: Flag, pullers: Mapping[Source, Pullers]) -> Co
         merge=lambda name, owner: world.merge(name, owner),  # polars is loaded by the first one
         owner=world.owner,
         threads=service.searches_per_tenant,
-        cadence=world.settings.collection.cadence(),
+        cadence=world.settings.collection.cadence(service.searches_per_tenant),
         lease_length=service.lease,
         stopping=stopping,
         pullers=pullers,

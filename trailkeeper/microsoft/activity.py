@@ -32,6 +32,7 @@ from trailkeeper.model.feed import (
 )
 from trailkeeper.model.segment import Finding
 from trailkeeper.model.stream import Source
+from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
 from trailkeeper.ports import Budget, Clock, Parking, Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings
@@ -85,11 +86,10 @@ class ActivitySource:
             self._service_clocks.setdefault(found.cloud, ServiceClock(self._clock)),
         )
 
-    def pull(
-        self, tenant: str, window: Window, sink: RecordSink, still_ours: Callable[[], None]
-    ) -> Pulled:
+    def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
         """List `window`, land what is new. An error that stops it comes in `Pulled.interrupted`."""
         client = self.client(tenant)
+        still_ours = turn.still_ours
         fetching = Fetching(client, self._pool, self._threads, sink, still_ours, self._clock.now())
         wanted = content_types(dlp=self._settings.tenant(tenant).dlp)
         pull = _Pull(

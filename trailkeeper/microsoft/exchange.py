@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -33,7 +32,8 @@ from trailkeeper.model.search import (
 )
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
-from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.stream import Source
+from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, iso
 from trailkeeper.ports import Clock, Notebook, Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings
@@ -54,16 +54,13 @@ class ExchangeSource:
         clock: Clock,
         notebook: Notebook,
         limits: SearchLimits | None = None,
-        room: Callable[[Stream], int] = lambda stream: 0,
     ) -> None:
-        """`room` tells how many more searches of a stream could run, if there were any."""
         self._settings = settings
         self._tokens = tokens
         self._sessions = sessions
         self._clock = clock
         self._notebook = notebook
         self._limits = limits or SearchLimits()
-        self._room = room
 
     def client(self, tenant: str) -> ExchangeClient:
         """A fresh conversation. Raises `ConfigurationError` for an unknown tenant."""
@@ -71,13 +68,12 @@ class ExchangeSource:
         session = self._sessions.of(found.cloud)
         return ExchangeClient(found, self._settings.cloud(found), session, self._tokens)
 
-    def pull(
-        self, tenant: str, window: Window, sink: RecordSink, still_ours: Callable[[], None]
-    ) -> Pulled:
+    def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
         """Walk `window`. An error that stops the walk comes back in `Pulled.interrupted`."""
-        known = self._known(tenant)
+        known = _known(self._notebook, tenant)
         habits = known.habits.fresh(self._clock.now())
-        search = AuditSearch(self.client(tenant), sink, self._clock, self._limits, habits)
+        order = OrderNote(self._notebook, tenant, self._clock)
+        search = AuditSearch(self.client(tenant), sink, self._clock, self._limits, habits, order)
         walk = SearchWalk(
             search,
             window,
@@ -86,20 +82,12 @@ class ExchangeSource:
             order_proven=habits.order_proven,
             known_doubts=habits.doubts(self._limits),
             empties=habits.empties(),
-            still_ours=still_ours,
-            room=lambda: self._room(Stream(tenant, self.source)),
+            turn=turn,
             density=known.density,
         )
         findings = walk.run()
         self._learn(tenant, known, search, walk)
-        return Pulled(
-            tuple(findings),
-            search.requests,
-            walk.foreign,
-            walk.interrupted,
-            tuple(walk.pieces),
-            walk.throttled,
-        )
+        return Pulled(tuple(findings), search.requests, walk.foreign, walk.interrupted)
 
     def check(self, tenant: str) -> Iterator[Rung]:
         """Climb the onboarding ladder with a token of this minute."""
@@ -107,32 +95,25 @@ class ExchangeSource:
         client = self.client(tenant)
         yield from Ladder(self._settings, found, self._tokens, client, self._clock).climb()
 
-    def _known(self, tenant: str) -> Known:
-        habits = self._notebook.noted(habits_key(tenant))
-        density = self._notebook.noted(density_key(tenant))
-        return Known(
-            SearchHabits.from_text(habits[0]) if habits else SearchHabits(),
-            Density.from_text(density[0]) if density else Density(),
-        )
-
     def _learn(self, tenant: str, known: Known, search: AuditSearch, walk: SearchWalk) -> None:
-        """Note what the walk found out; of two walks at once the later one's habits count."""
+        """Add what the walk found out to what is noted by now; of two walks that end at the same
+        moment the later one's counts."""
         now = self._clock.now()
+        noted = _known(self._notebook, tenant)
         learned = walk.rows or any(finding.verdict.proven for finding in walk.findings)
         habits = replace(
             search.habits,
             # A walk that was stopped before it saw anything makes nobody known.
             probed_at=search.habits.probed_at or (now if learned else None),
-            order_proven=walk.order_proven,
+            order_proven=walk.order_proven or search.order_known(),
         ).doubting(walk.doubts)
-        habits = habits.believing(walk.empties).beside(self._known(tenant).habits.fresh(now))
+        habits = habits.believing(walk.empties).beside(noted.habits.fresh(now))
         if changes := habits.changed(known.habits):
             log.warning("search_habits_changed", tenant=tenant, **changes)
-        if habits != known.habits:
+        if habits != noted.habits:
             self._notebook.note(habits_key(tenant), habits.to_text(), now)
-        proven = [finding.window for finding in walk.findings if finding.verdict.proven]
-        density = known.density.learn(proven, search.rows_by_hour)
-        if density != known.density:
+        density = walk.learned(noted.density)
+        if density != noted.density:
             self._notebook.note(density_key(tenant), density.to_text(), now)
 
     def _busy_hour(self, tenant: str, density: Density) -> int:
@@ -156,6 +137,34 @@ def habits_key(tenant: str) -> str:
     return f"search_habits/{tenant}"
 
 
+def _known(notebook: Notebook, tenant: str) -> Known:
+    habits = notebook.noted(habits_key(tenant))
+    density = notebook.noted(density_key(tenant))
+    return Known(
+        SearchHabits.from_text(habits[0]) if habits else SearchHabits(),
+        Density.from_text(density[0]) if density else Density(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNote:
+    """Whether a tenant's order is proven, told among its walks while they go on."""
+
+    notebook: Notebook
+    tenant: str
+    clock: Clock
+
+    def known(self) -> bool:
+        habits = _known(self.notebook, self.tenant).habits
+        return habits.fresh(self.clock.now()).order_proven
+
+    def tell(self) -> None:
+        now = self.clock.now()
+        habits = _known(self.notebook, self.tenant).habits.fresh(now)
+        proven = replace(habits, order_proven=True, probed_at=habits.probed_at or now)
+        self.notebook.note(habits_key(self.tenant), proven.to_text(), now)
+
+
 class AuditSearch(SearchPort):
     """The transport of one walk: every row received is landed before anything is concluded."""
 
@@ -166,6 +175,7 @@ class AuditSearch(SearchPort):
         clock: Clock,
         limits: SearchLimits,
         habits: SearchHabits,
+        order: OrderNote,
     ) -> None:
         self._client = client
         self._sink = sink
@@ -174,8 +184,7 @@ class AuditSearch(SearchPort):
         self._reader = RecordReader(clock.now())
         self.habits = habits
         """what was known, and what every answer since has taught"""
-        self.rows_by_hour: Counter[int] = Counter()
-        """rows received, by hours since 1970"""
+        self._order = order
 
     @property
     def requests(self) -> int:
@@ -186,6 +195,12 @@ class AuditSearch(SearchPort):
 
     def pause(self, seconds: float) -> None:
         self._clock.sleep(seconds)
+
+    def order_known(self) -> bool:
+        return self._order.known()
+
+    def tell_order(self) -> None:
+        self._order.tell()
 
     def full(self) -> bool:
         return self._sink.size >= _ATTEMPT_BYTES
@@ -209,7 +224,6 @@ class AuditSearch(SearchPort):
             frozenset[str]().union(*(page.types for page in pages)),
         )
         if not (record_type or tight):
-            self.rows_by_hour.update(time // _HOUR_MICROS for time in answer.times)
             self.habits = self.habits.seen(answer, self._limits.cap)
         return answer
 
@@ -281,7 +295,6 @@ class AuditSearch(SearchPort):
             seen.add(link)
 
 
-_HOUR_MICROS = 3_600_000_000
 _MOST_PAGES = 100
 """OData pages of one call: 5,000 rows are five pages of a thousand where they are split at all"""
 _ATTEMPT_BYTES = 64 << 20

@@ -9,33 +9,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 START = 2.0
+_CAREFUL = 1 / 8
+"""of a search for each clean answer, once the service has shown that it minds"""
+_MINDS = "minds"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`limit` rises by one with each clean pull, which is many calls, and halves on trouble."""
+    """`limit` rises with each clean answer and halves on trouble.
+
+    By a whole search an answer until the service was first troubled; from then on slowly, since
+    what was too much once will be again, and each time costs waiting.
+    """
 
     limit: float = START
+    minds: bool = False
+    """the service was troubled before"""
 
     def allows(self, ceiling: int) -> int:
         """Whole searches at a time, at least one and at most `ceiling`."""
         return max(1, min(int(self.limit), ceiling))
 
     def after_clean(self, ceiling: int) -> Pace:
-        return Pace(min(self.limit + 1, float(ceiling)))
+        step = _CAREFUL if self.minds else 1.0
+        return Pace(min(self.limit + step, float(ceiling)), self.minds)
 
     def after_trouble(self) -> Pace:
         """Throttled, rows of another search, or answers that did not come."""
-        return Pace(max(1.0, self.limit / 2))
+        return Pace(max(1.0, self.limit / 2), minds=True)
 
     def to_text(self) -> str:
-        return f"{self.limit:.3f}"
+        return f"{self.limit:.3f} {_MINDS}" if self.minds else f"{self.limit:.3f}"
 
     @classmethod
     def from_text(cls, text: str) -> Pace:
         """What `to_text` wrote; anything else starts anew."""
+        number, _, word = text.partition(" ")
         try:
-            limit = float(text)
+            limit = float(number)
         except ValueError:
             return cls()
-        return cls(limit) if 1.0 <= limit <= 100.0 else cls()
+        return cls(limit, word == _MINDS) if 1.0 <= limit <= 100.0 else cls()

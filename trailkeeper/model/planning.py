@@ -6,6 +6,7 @@ was planned for that purpose) and the ledger refuses a second segment with the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,7 +24,8 @@ class Cadence:
     `interval`: length of a fresh window; shorter is fresher and costs more calls. `safety_lag`:
     the newest time not asked for yet, since nothing has arrived there. `longest_fresh`: what is
     older is back-fill. `segment_length`: a back-fill segment while the tenant's week is not known
-    yet; `segment_rows` and `longest_segment` bound one when it is. `reread_after`: ages at which
+    yet; `segment_rows` and `longest_segment` bound one when it is, and `places` of them can be
+    pulled at a time, each in calls of at most `call_rows`. `reread_after`: ages at which
     young time is read again for late arrivals, ascending. `reread_length`: how much at once.
     `rounds`: the same ages where a tenant's lateness is known, None for a round that is left out.
     """
@@ -34,6 +36,8 @@ class Cadence:
     segment_length: timedelta = timedelta(days=31)
     segment_rows: int = 60_000
     longest_segment: timedelta = timedelta(days=31)
+    places: int = 3
+    call_rows: int = 5_000
     reread_after: tuple[timedelta, ...] = (
         timedelta(hours=6),
         timedelta(hours=24),
@@ -99,7 +103,8 @@ def plan_range(
 
 
 def cut_by_density(window: Window, cadence: Cadence, density: Density) -> list[Window]:
-    """Pieces of about `segment_rows` expected records.
+    """Pieces of equally many expected records: at most about `segment_rows`, and one for each
+    place when there is more than a call for each.
 
     While the week is not known, equal pieces of at most about `segment_length`: the fewer, the
     fewer have to find out how the service behaves; a walk shares a busy one out by itself.
@@ -110,7 +115,10 @@ def cut_by_density(window: Window, cadence: Cadence, density: Density) -> list[W
         return list(
             window.split(*(edge.replace(minute=0, second=0, microsecond=0) for edge in edges))
         )
-    return density.cut(window, cadence.segment_rows, cadence.longest_segment)
+    rows = density.expected(window)
+    places = min(cadence.places, math.ceil(rows / cadence.call_rows))
+    count = max(1, places, round(rows / cadence.segment_rows))
+    return density.cut(window, count, cadence.longest_segment)
 
 
 def _forward(

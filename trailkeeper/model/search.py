@@ -41,11 +41,6 @@ class SearchLimits:
     calls_per_part: int = 16
     rows_per_attempt: int = 100_000
     """rows after which the rest of a window is left to segments of its own"""
-    calls_per_piece: int = 12
-    """a window that needs many more calls than this is shared out: each piece costs one call that
-    is not full, and lets one more worker help"""
-    pieces: int = 6
-    """at most so many pieces at once"""
     retry_pause: float = 5.0
     """seconds before an unclean answer is asked again; doubles with each try"""
     short_wait: float = 10.0

@@ -24,7 +24,7 @@ Calls are bounded: see `trailkeeper.model.search.SearchLimits`.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -44,16 +44,14 @@ from trailkeeper.model.density import Density
 from trailkeeper.model.search import (
     SECOND,
     UNTIMED,
-    Order,
     SearchAnswer,
     SearchLimits,
     SessionAnswer,
-    covered_time,
     cut_by_rows,
-    from_micros,
     keys_between,
     micros,
 )
+from trailkeeper.model.search_claim import Covered, covered_by, rows_by_hour
 from trailkeeper.model.search_dense import DenseSecond
 from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.search_emptiness import (
@@ -67,21 +65,12 @@ from trailkeeper.model.search_emptiness import (
 )
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_looks import sparse_stretch
+from trailkeeper.model.search_share import WORTH_SHARING, calls_expected, shares
 from trailkeeper.model.segment import Finding, Verdict
+from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, parse_instant, subtract
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Covered:
-    """A part that a full, ordered answer claims to cover, and the rows that must show again."""
-
-    window: Window
-    overlap: Window
-    expected: frozenset[str]
-    sent_at: datetime
-    rows: int
 
 
 @dataclass(slots=True)
@@ -135,6 +124,13 @@ class SearchPort:
     def pause(self, seconds: float) -> None:
         raise NotImplementedError
 
+    def order_known(self) -> bool:
+        """Whether the order of this tenant's answers was proven to choose their rows."""
+        return False
+
+    def tell_order(self) -> None:
+        """Tell the tenant's other walks that it was."""
+
     def full(self) -> bool:
         """Whether the landing file holds as much as one attempt may bring."""
         return False
@@ -155,20 +151,17 @@ class SearchWalk:
     """what its empty answers are worth, likewise"""
     order_proven: bool = False
     """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
-    still_ours: Callable[[], None] = lambda: None
-    room: Callable[[], int] = lambda: 0
-    """how many more searches of this tenant could run now, if there were any"""
+    turn: Turn = field(default_factory=Turn)
     density: Density = field(default_factory=Density)
 
     def __post_init__(self) -> None:
         self.findings: list[Finding] = []
-        self.pieces: list[Window] = []
-        """how the part that this walk leaves unasked is best cut"""
         self.interrupted: TrailkeeperError | None = None
+        self.rows_by_hour: Counter[int] = Counter()
+        """records of proven time, by whole hours since 1970"""
         self.calls = 0
         self.rows = 0
         self.foreign = 0
-        self.throttled = 0
         self.doubts = self.known_doubts or Doubts(self.limits)
         self._todo = [Part(self.window)]
         self._refuted = 0
@@ -188,7 +181,7 @@ class SearchWalk:
         """
         while self._todo and not self._enough():
             part = self._todo.pop()
-            self.still_ours()
+            self.turn.still_ours()
             if error := self._step(part):
                 self.interrupted = error
                 break
@@ -205,7 +198,7 @@ class SearchWalk:
         """
         try:
             for part in [part for part in self._todo if part.claim]:
-                self.still_ours()
+                self.turn.still_ours()
                 self._settle(part)
         except (AnswerTooLarge, Lost):
             return None
@@ -218,7 +211,8 @@ class SearchWalk:
         assert claim is not None  # noqa: S101 - the caller chose the parts that have one
         answer = self._ask(claim.overlap)
         sure = not answer.unclean() and not answer.truncated(self._cap)
-        if sure and keys_between(answer, claim.overlap) == claim.expected:
+        shown = sure and keys_between(answer, claim.overlap) == claim.expected
+        if shown and self._ordered(claim):
             part.release_claim()
             self._confirm(claim)
 
@@ -243,6 +237,7 @@ class SearchWalk:
     def _ask(self, window: Window) -> SearchAnswer:
         self.calls += 1
         answer = self._patiently(lambda: self.port.ask(window))
+        self.turn.answered(clean=not answer.unclean())
         self.rows += answer.rows
         self.foreign += answer.foreign()
         self.doubts.notice(answer)
@@ -260,8 +255,10 @@ class SearchWalk:
         while True:
             try:
                 return question()
-            except Throttled as error:
-                self.throttled += 1
+            except Transient as error:
+                self.turn.answered(clean=False)
+                if not isinstance(error, Throttled):
+                    raise
                 waited += 1
                 if error.retry_after > self.limits.short_wait or waited > self.limits.waits:
                     raise
@@ -337,35 +334,27 @@ class SearchWalk:
 
     def _witness(self, part: Part, claim: Covered, answer: SearchAnswer) -> bool:
         """Compare the overlap with what we hold; True: the claim is settled, go on."""
-        if not self._shows(answer, claim):
+        if not claim.shown_by(answer, self._cap):
             part.release_claim()
             self._refute(claim)
             return True
         seen = keys_between(answer, claim.overlap)
-        if missing := claim.expected - seen:
+        missing = claim.expected - seen
+        if missing and (not answer.truncated(self._cap) or self._ordered(claim)):
             self._distrust(part, f"{len(missing)} rows that were there a moment ago are missing")
             return False
+        holds = seen == claim.expected and self._ordered(claim)
         part.release_claim()
-        if seen - claim.expected:
-            self._refute(claim)
-        else:
+        if holds:
             self._confirm(claim)
+        else:
+            self._refute(claim)
         return True
 
     def _confirm(self, claim: Covered) -> None:
-        evidence: dict[str, object] = {"rows": claim.rows, "witness": len(claim.expected)}
+        rows, witness = claim.answer.rows, len(claim.expected)
         self._refuted = 0
-        self._close(claim.window, Verdict.COMPLETE, "", claim.sent_at, evidence)
-
-    def _shows(self, answer: SearchAnswer, claim: Covered) -> bool:
-        """Whether the answer holds the whole overlap: short, or in order and reaching beyond it."""
-        if not answer.truncated(self._cap):
-            return True
-        if answer.order is Order.NEWEST_FIRST:
-            return answer.once[-1] < micros(claim.overlap.start)
-        if answer.order is Order.OLDEST_FIRST:
-            return answer.once[-1] >= micros(claim.overlap.end)
-        return False
+        self._complete(claim.window, claim.answer, {"rows": rows, "witness": witness})
 
     def _refute(self, claim: Covered) -> None:
         """The order did not choose the rows: the covered part has to be asked by itself."""
@@ -381,71 +370,44 @@ class SearchWalk:
         if part.window.duration <= SECOND:
             self._dense(part.window, answer)
             return
-        claim = self._covered(part.window, answer) if self._refuted < 2 else None
-        if claim and not self.order_proven and not self._prove_order(claim, answer):
-            claim = None
+        claim = None
+        if self._refuted < 2:
+            claim = covered_by(answer, part.window, self.limits.overlap_rows)
         if claim is None:
             self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self._cap))
             return
-        self._push([Part(self._kept(part.window, claim), claim=claim)])
+        self._push([Part(self._rest(part.window, claim), claim=claim)])
 
-    def _kept(self, window: Window, claim: Covered) -> Window:
-        """The rest of `window` that this walk goes on with, overlap included.
+    def _rest(self, window: Window, claim: Covered) -> Window:
+        """What is left of `window` for this walk; its far end may go to others."""
+        rest = claim.rest_of(window)
+        mine, *given = self._shares(rest, claim)
+        if given:
+            start, end = self.window.start, self.window.end
+            kept = Window(mine.start, end) if claim.newest_first else Window(start, mine.end)
+            if self.turn.share(kept, given):
+                self.window, rest = kept, mine
+        return claim.with_overlap(rest)
 
-        When the rest needs many more calls, only a little less than one call's worth is kept, which
-        witnesses the claim; the others are shared out as `pieces` that more workers can take.
-        """
-        newest_first = claim.window.end == window.end
-        (rest,) = subtract([window], [claim.window])
-        pieces = self._shared_out(rest, claim)
-        if len(pieces) > 1:
-            keep = min(claim.window.duration * 0.8, rest.duration / 2)
-            cut = (rest.end - keep if newest_first else rest.start + keep).replace(microsecond=0)
-            older, newer = rest.split(cut)
-            rest, left = (newer, older) if newest_first else (older, newer)
-            self.pieces += [w for p in pieces if (w := p.intersect(left))]
-        if newest_first:
-            return Window(rest.start, claim.overlap.end, window.axis)
-        return Window(claim.overlap.start, rest.end, window.axis)
-
-    def _shared_out(self, rest: Window, claim: Covered) -> list[Window]:
-        """Cut `rest` for others: by what is known of the tenant's week, or by the rate just seen.
-
-        Into pieces of `calls_per_piece` when it needs many more calls; into fewer calls each while
-        places are free, since a search that runs alone wastes the others.
-        """
-        known = self.density.known
-        calls = rest.duration / claim.window.duration
-        if known:  # it knows no bursts, which the rate just seen tells of, but not for long
-            usual = self.density.expected(rest) / self.limits.cap
-            calls = max(usual, calls) if rest.duration < 2 * _HOUR else usual
-        count = int(calls / self.limits.calls_per_piece)
-        count = count if known else min(self.limits.pieces, count)
-        if calls >= _WORTH_SHARING and (room := self.room()) > 0:
-            count = max(count, min(room + 1, int(calls / 2)))
-        if count < 2:
+    def _shares(self, rest: Window, claim: Covered) -> list[Window]:
+        """`rest` cut for as many as have a place, ours first; only the far end can be given."""
+        if rest.start != self.window.start and rest.end != self.window.end:
             return [rest]
-        if known and rest.duration > 2 * _HOUR:
-            return self.density.cut(rest, calls * self.limits.cap / count, rest.duration)
-        return _equal(rest, count)
+        density = self.learned(self.density, claim)
+        calls = calls_expected(rest, density, claim, self._cap)
+        if calls < WORTH_SHARING:
+            return [rest]
+        parts = shares(rest, calls, 1 + self.turn.room(), density)
+        return parts[::-1] if claim.newest_first else parts
 
-    def _covered(self, window: Window, answer: SearchAnswer) -> Covered | None:
-        """The time that an ordered, full answer covers, with its witness; None without either."""
-        edge, covered = covered_time(window, answer)
-        if covered is None:
-            return None
-        low, high = micros(covered.start), micros(covered.end)
-        inside = [t for t in answer.once if low <= t < high]
-        if not inside:
-            return None
-        witness = from_micros(inside[-min(len(inside), self.limits.overlap_rows)])
-        second = witness.replace(microsecond=0)
-        newest_first = edge == covered.start
-        overlap = Window(edge, second + SECOND) if newest_first else Window(second, edge)
-        if overlap.covers(covered) or covered.duration <= 2 * SECOND:
-            return None
-        expected = frozenset(keys_between(answer, overlap))
-        return Covered(covered, overlap, expected, answer.sent_at, answer.rows)
+    def learned(self, density: Density, claim: Covered | None = None) -> Density:
+        """`density` and what this walk has seen: proven time, and what `claim` covers."""
+        proven = [f.window for f in self.findings if f.verdict.proven]
+        rows = self.rows_by_hour
+        if claim:
+            proven.append(claim.window)
+            rows = rows + rows_by_hour(claim.answer, claim.window)
+        return density.learn(proven, rows)
 
     def _short(self, part: Part, answer: SearchAnswer) -> None:
         """A clean answer below the cap: complete, unless a hint speaks against it."""
@@ -458,9 +420,18 @@ class SearchWalk:
                 return
             self.doubts.unfounded(doubt, answer)
             evidence["second_look"] = doubt
-        self._close(part.window, Verdict.COMPLETE, "", answer.sent_at, evidence)
+        self._complete(part.window, answer, evidence)
 
-    def _prove_order(self, claim: Covered, answer: SearchAnswer) -> bool:
+    def _ordered(self, claim: Covered) -> bool:
+        """Whether the order is known to choose the rows; found out before the first claim closes.
+
+        By then another walk of this tenant may have found it out.
+        """
+        if not self.order_proven:
+            self.order_proven = self.port.order_known() or self._prove_order(claim)
+        return self.order_proven
+
+    def _prove_order(self, claim: Covered) -> bool:
         """Ask the covered part by itself: it must hold exactly the rows that the order gave it.
 
         Less its first second: questions reach one second back, and with the cut second's rows the
@@ -468,14 +439,16 @@ class SearchWalk:
         """
         part = Window(claim.window.start + SECOND, claim.window.end, claim.window.axis)
         again = self._ask(part)
-        self.order_proven = (
+        proven = (
             not again.unclean()
             and not again.truncated(self._cap)
-            and keys_between(again, part) == keys_between(answer, part)
+            and keys_between(again, part) == keys_between(claim.answer, part)
         )
-        if not self.order_proven:
+        if proven:
+            self.port.tell_order()
+        else:
             self._refuted = 2
-        return self.order_proven
+        return proven
 
     def _empty(self, part: Part, answer: SearchAnswer) -> None:
         """No rows is not no events."""
@@ -520,7 +493,7 @@ class SearchWalk:
                 "rows": len(keys_between(answer, part.window)),
                 "hidden_at_first": True,
             }
-            self._close(part.window, Verdict.COMPLETE, "", answer.sent_at, evidence)
+            self._complete(part.window, answer, evidence)
         elif len(part.window.halves()) < 2:
             self._distrust(part, "the same question was answered differently")
         else:
@@ -577,6 +550,9 @@ class SearchWalk:
             self.calls += dense.calls
             self.rows += dense.rows
             self._extra_calls += dense.calls
+        if concluded.verdict is Verdict.COMPLETE:
+            hour = micros(window.start) // _HOUR_MICROS
+            self.rows_by_hour[hour] += int(str(concluded.evidence["rows"]))
         self._close(window, concluded.verdict, concluded.reason, sent_at, concluded.evidence)
 
     def _too_large(self, part: Part, error: AnswerTooLarge) -> None:
@@ -607,6 +583,11 @@ class SearchWalk:
         """Newest last, so that the newest is asked first."""
         self._todo.extend(sorted(parts, key=lambda p: p.window))
 
+    def _complete(self, window: Window, answer: SearchAnswer, evidence: dict[str, object]) -> None:
+        """`window` holds what `answer` has of it, and nothing else."""
+        self.rows_by_hour += rows_by_hour(answer, window)
+        self._close(window, Verdict.COMPLETE, "", answer.sent_at, evidence)
+
     def _close(
         self,
         window: Window,
@@ -628,7 +609,7 @@ class _Looks(EmptyPort):
         self._walk = walk
 
     def ask(self, window: Window) -> SearchAnswer:
-        self._walk.still_ours()  # one proof may take dozens of questions
+        self._walk.turn.still_ours()  # one proof may take dozens of questions
         answer = self._walk._ask(window)
         self._walk._looked_rows += answer.rows
         return answer
@@ -661,20 +642,10 @@ class _Patient:
         return self._walk._patiently(lambda: session(window, record_type, tight=tight))
 
 
-def _equal(window: Window, count: int) -> list[Window]:
-    """`count` pieces of about the same length; cut on whole hours, which teach the tenant's week,
-    where they are long."""
-    edges = [window.start + window.duration * n / count for n in range(1, count)]
-    if window.duration > count * 6 * _HOUR:
-        edges = [edge.replace(minute=0, second=0) for edge in edges]
-    return list(window.split(*(edge.replace(microsecond=0) for edge in edges)))
-
-
-_WORTH_SHARING = 4
-"""calls: below, the answer that is not full costs more than a second search wins"""
 _HELD = 12
 """answers whose rows are remembered: 60,000 keys at most"""
 _HOUR = timedelta(hours=1)
+_HOUR_MICROS = 3_600_000_000
 _LEEWAY = timedelta(seconds=5)
 """questions reach a second back, and the horizon moves on while they are asked"""
 

@@ -79,10 +79,12 @@ class CollectionSettings(Section):
             relist_after=self.feed_relist_after,
         )
 
-    def cadence(self) -> Cadence:
+    def cadence(self, places: int) -> Cadence:
+        """`places`: `searches_per_tenant` of the service."""
         return Cadence(
             interval=self.interval,
             safety_lag=self.safety_lag,
             segment_length=self.segment_length,
             reread_after=self.reread_after,
+            places=places,
         )

@@ -80,7 +80,8 @@ class Pullers:
 
 @dataclass(frozen=True, slots=True)
 class CollectStep:
-    """One per command. `pull` and `merge` are the steps; `threads` segments are pulled at a time.
+    """One per command. `pull` and `merge` are the steps; `threads` segments of a stream are pulled
+    at a time, as workers do; the stream's pace may allow fewer.
 
     Sources without `pullers` are pulled by threads of this process.
     `stopping` set: what is being pulled goes back to the ledger and the collection ends early.
@@ -122,8 +123,9 @@ class CollectStep:
         Raises `Unavailable` and `ConfigurationError`; every other error of one segment is kept in
         `Collected.failures` and the others go on.
         """
+        size = self.threads * max(1, len(wanted))
         try:
-            with Crew(self.threads, "collect") as threads, Crew(1, "merge") as merger:
+            with Crew(size, "collect") as threads, Crew(1, "merge") as merger:
                 return _Run(self, tenant, wanted, on_progress, threads, merger).until_done()
         except BrokenExecutor:
             raise Unavailable(
@@ -192,7 +194,7 @@ class _Run:
         self._on_progress = on_progress
         self._threads = threads
         self._merger = merger
-        self._pulling: dict[Future[Outcome], int] = {}
+        self._pulling: dict[Future[Outcome], Segment] = {}
         self._merging: Future[MergeCounts] | None = None
         self._merge_after = step.clock.now()
         self._try_after: dict[int, datetime] = {}
@@ -263,14 +265,13 @@ class _Run:
         if self._threads is None:
             return
         for segment in sorted(segments, key=lambda s: (s.purpose.rank, s.window.start)):
-            if len(self._pulling) >= self._step.threads:
-                return
-            if self._may_try(segment):
+            busy = sum(pulling.stream == segment.stream for pulling in self._pulling.values())
+            if busy < self._step.threads and self._may_try(segment):
                 here = Pullers(self._threads, self._step.pull)
                 pullers = self._step.pullers.get(segment.stream.source, here)
                 owner = f"{self._step.owner}:pull"
                 future = pullers.executor.submit(pullers.pull, segment.id, owner)
-                self._pulling[future] = segment.id
+                self._pulling[future] = segment
 
     def _may_try(self, segment: Segment) -> bool:
         """Planned and due, or held by somebody whose lease may have run out by now."""
@@ -278,14 +279,14 @@ class _Run:
         return (
             segment.state in (SegmentState.PLANNED, SegmentState.LEASED)
             and segment.due_at <= now
-            and segment.id not in self._pulling.values()
+            and all(segment.id != pulling.id for pulling in self._pulling.values())
             and segment.id not in self._failures
             and self._try_after.get(segment.id, now) <= now
             and not self._is_parked(segment)
         )
 
     def _pulled(self, future: Future[Outcome]) -> None:
-        segment_id = self._pulling.pop(future)
+        segment_id = self._pulling.pop(future).id
         try:
             outcome = future.result()
         except (Unavailable, ConfigurationError):
@@ -297,6 +298,7 @@ class _Run:
             self._try_after[segment_id] = self._clock.now() + _ASK_AGAIN
         else:
             self._moved_at = self._clock.now()
+            self._try_after.clear()  # there is a place again
 
     # --- merging ---
 

@@ -97,7 +97,7 @@ def _needed_polls(settings: Settings, ledger: Ledger, now: datetime) -> dict[Str
 def _needed_searches(settings: Settings, ledger: Ledger, now: datetime) -> dict[Stream, Planner]:
     """As `_needed_polls`. Whether anything is needed does not hang on how busy the tenant is."""
     known, late = ledger.frontiers(Source.EXCHANGE), ledger.all_noted(lateness_key(""))
-    usual = settings.collection.cadence()
+    usual = settings.collection.cadence(settings.service.searches_per_tenant)
     needed: dict[Stream, Planner] = {}
     for tenant in settings.tenants.values():
         if Source.EXCHANGE in tenant.sources:

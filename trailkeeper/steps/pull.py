@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
@@ -20,7 +20,6 @@ from trailkeeper.errors import (
     Transient,
 )
 from trailkeeper.model.feed import lost_hours, refused_types, repairs
-from trailkeeper.model.pace import Pace
 from trailkeeper.model.segment import (
     MISSING,
     Finding,
@@ -29,14 +28,14 @@ from trailkeeper.model.segment import (
     NewSegment,
     Purpose,
     Segment,
-    SegmentState,
     Verdict,
 )
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.model.window import Window, subtract, union
+from trailkeeper.model.window import subtract, union
 from trailkeeper.ports import PAUSED, AuditSource, Clock, Landing, Ledger, Parking, Pulled
 from trailkeeper.steps.content_types import asked_again, note_content_types
 from trailkeeper.steps.heartbeat import Heartbeat
+from trailkeeper.steps.places import Places, PlaceTurn
 
 log = structlog.get_logger()
 
@@ -93,20 +92,26 @@ class PullStep:
     stopping: Callable[[], bool] = _never
     """asked between requests: True gives the segment back at once instead of finishing it"""
 
-    def __call__(self, segment_id: int, owner: str) -> Outcome:
+    def __call__(
+        self, segment_id: int, owner: str, announce: Callable[[], None] = lambda: None
+    ) -> Outcome:
         """Pull one segment if it is ours to pull; see `of`."""
         found = self.ledger.segments([segment_id])
-        return self.of(found[0], owner) if found else Outcome.NOT_OURS
+        return self.of(found[0], owner, announce) if found else Outcome.NOT_OURS
 
-    def of(self, segment: Segment, owner: str) -> Outcome:
+    def of(
+        self, segment: Segment, owner: str, announce: Callable[[], None] = lambda: None
+    ) -> Outcome:
         """Pull this segment if it is ours to pull.
 
+        `announce` is called while it is pulled, when others may take more of its stream.
         Provider errors end in the ledger (postponed, parked, lost), not in an exception.
         Raises `Unavailable` when the disk or the ledger is out of reach.
         """
         now = self.clock.now()
         until = now + self.lease_length
-        pace = pace_of(self.ledger, segment.stream)
+        places = Places(self.ledger, self.clock, self.per_stream)
+        pace = places.pace(segment.stream)
         allowed = pace.allows(self.per_stream)
         leased = self.ledger.lease(segment.id, owner, now, until, allowed)
         if leased is None:
@@ -118,8 +123,9 @@ class PullStep:
             window=str(leased.segment.window),
             epoch=leased.lease.epoch,
         ):
+            turn = PlaceTurn(places, leased, pace, announce)
             try:
-                return self._pull(leased, pace)
+                return self._pull(turn)
             except LeaseLost:
                 log.warning("segment_taken_over")
                 return Outcome.NOT_OURS
@@ -127,9 +133,10 @@ class PullStep:
                 self.ledger.release(leased.lease, now, "", counts_as_attempt=False)
                 return Outcome.POSTPONED
             except TrailkeeperError as error:
-                return self._failed(leased, error)
+                return self._failed(turn, error)
 
-    def _pull(self, leased: Leased, pace: Pace) -> Outcome:
+    def _pull(self, turn: PlaceTurn) -> Outcome:
+        leased = turn.leased
         segment = leased.segment
         source = self.sources[segment.stream.source]
         renew = partial(self.ledger.renew, leased.lease)
@@ -137,14 +144,14 @@ class PullStep:
             Heartbeat(renew, self.clock, self.lease_length) as heart,
             self.landing.open(leased.lease, segment.stream.tenant) as writer,
         ):
-            still_ours = partial(self._still_ours, heart)
-            pulled = source.pull(segment.stream.tenant, segment.window, writer, still_ours)
+            turn.check = partial(self._still_ours, heart)
+            pulled = source.pull(segment.stream.tenant, segment.window, writer, turn)
             if not pulled.findings and not writer.received and pulled.interrupted:
                 raise pulled.interrupted
             landed = Landed(
                 writer.seal(), writer.received, writer.size, pulled.requests, pulled.foreign
             )
-            self._mark(leased, landed, pulled, pace)
+            self._mark(turn, landed, pulled)
         _log_landed(landed, pulled)
         return Outcome.LANDED if landed.file else Outcome.EMPTY
 
@@ -154,9 +161,9 @@ class PullStep:
             raise StoppedError
         heart.check()
 
-    def _mark(self, leased: Leased, landed: Landed, pulled: Pulled, before: Pace) -> None:
+    def _mark(self, turn: PlaceTurn, landed: Landed, pulled: Pulled) -> None:
         now = self.clock.now()
-        troubled = pulled.foreign or pulled.throttled or pulled.interrupted is not None
+        leased = turn.leased
         planned = [
             *follow_ups(leased, pulled, now),
             *self._repairs(leased, pulled, now),
@@ -165,8 +172,7 @@ class PullStep:
         self.ledger.land(leased.lease, landed, pulled.findings, planned, now, pulled.marks)
         # Only whoever still owned the segment may speak for the stream.
         note_content_types(self.ledger, leased.segment.stream, pulled, now, PARKED_RETRY)
-        if troubled or before != before.after_clean(self.per_stream):
-            self._pace(leased, troubled=bool(troubled))
+        turn.ended(clean=pulled.interrupted is None)
         self._interrupted(leased, pulled.interrupted)
         if pulled.interrupted is None and leased.parked:
             self._mended(leased.segment.stream)
@@ -199,9 +205,10 @@ class PullStep:
         elif error and _needs_person(leased, error):
             self._park(leased, error)
 
-    def _failed(self, leased: Leased, error: TrailkeeperError) -> Outcome:
+    def _failed(self, turn: PlaceTurn, error: TrailkeeperError) -> Outcome:
         """Nothing was landed: back to planned, parked or lost."""
         now = self.clock.now()
+        leased = turn.leased
         if isinstance(error, Lost):
             finding = Finding(leased.segment.window, Verdict.LOST, now, error.summary)
             self.ledger.lose(leased.lease, [finding], now)
@@ -212,7 +219,7 @@ class PullStep:
         counts = not (needs_person or isinstance(error, Throttled))
         self.ledger.release(leased.lease, due_at, str(error), counts_as_attempt=counts)
         # Only whoever still owned the segment may speak for the stream.
-        self._pace(leased, troubled=isinstance(error, Transient))
+        turn.ended(clean=not isinstance(error, Transient))
         self._interrupted(leased, error)
         if needs_person:
             return Outcome.PARKED
@@ -227,14 +234,6 @@ class PullStep:
             due_at=due_at,
         )
         return Outcome.POSTPONED
-
-    def _pace(self, leased: Leased, *, troubled: bool) -> None:
-        """Adjust how many searches the stream gets; two workers at once may lose one step."""
-        stream = leased.segment.stream
-        pace = pace_of(self.ledger, stream)
-        after = pace.after_trouble() if troubled else pace.after_clean(self.per_stream)
-        if after != pace:
-            self.ledger.note(pace_key(stream), after.to_text(), self.clock.now())
 
     def _throttled(self, leased: Leased, error: Throttled) -> None:
         until = self.clock.now() + timedelta(seconds=error.retry_after)
@@ -288,39 +287,10 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     return [
         *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in union(unproven)),
         *(
-            NewSegment(segment.stream, piece, segment.purpose, segment.round, soon)
+            NewSegment(segment.stream, window, segment.purpose, segment.round, soon)
             for window in unasked
-            for piece in window.split(*(edge.start for edge in pulled.pieces))
         ),
     ]
-
-
-def pace_key(stream: Stream) -> str:
-    """Where the ledger keeps a stream's pace."""
-    return f"pace/{stream}"
-
-
-def pace_of(ledger: Ledger, stream: Stream) -> Pace:
-    noted = ledger.noted(pace_key(stream))
-    return Pace.from_text(noted[0]) if noted else Pace()
-
-
-def free_places(ledger: Ledger, clock: Clock, per_stream: int, stream: Stream) -> int:
-    """How many more segments of `stream` could be pulled now, if there were any.
-
-    None while segments wait: they take the places first.
-    """
-    now = clock.now()
-    mine = [s for s in ledger.unfinished(stream.tenant, _always(stream)) if s.stream == stream]
-    busy = sum(s.state is SegmentState.LEASED for s in mine)
-    waiting = sum(s.state is SegmentState.PLANNED and s.due_at <= now for s in mine)
-    return pace_of(ledger, stream).allows(per_stream) - busy - waiting
-
-
-def _always(stream: Stream) -> Window:
-    return Window(
-        datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC), stream.source.axis
-    )
 
 
 def _pause(leased: Leased, error: TrailkeeperError) -> timedelta:

@@ -83,7 +83,7 @@ class Words(TypeDecorator[str]):
 _BIG = BigInteger().with_variant(Integer(), "sqlite")
 _OPEN = ("planned", "leased")
 _UNFINISHED = ("planned", "leased", "landed")
-_REPEATABLE = ("collect", "retry")
+REPEATABLE = ("collect", "retry")
 
 
 def _words_in(words: tuple[str, ...]) -> str:
@@ -176,7 +176,7 @@ Index(
     "uq_segments_identity",
     *(segments.c[name] for name in _IDENTITY),
     unique=True,
-    **_partial(f"purpose NOT IN {_words_in(_REPEATABLE)}"),
+    **_partial(f"purpose NOT IN {_words_in(REPEATABLE)}"),
 )
 # What an operator asks for, and what is retried, may be asked for again once it has finished.
 Index(
@@ -184,7 +184,7 @@ Index(
     *(segments.c[name] for name in _IDENTITY),
     unique=True,
     **_partial(
-        f"purpose IN {_words_in(_REPEATABLE)} AND state IN {_words_in(_UNFINISHED)}",
+        f"purpose IN {_words_in(REPEATABLE)} AND state IN {_words_in(_UNFINISHED)}",
     ),
 )
 Index("ix_segments_stream", *(segments.c[name] for name in _STREAM), segments.c.start_at)

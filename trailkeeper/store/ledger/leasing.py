@@ -107,6 +107,14 @@ class Leasing(OverEngine):
             add_segments(connection, follow_ups, now)
             mark_blobs(connection, lease.segment_id, marks, now)
 
+    def share(self, lease: Lease, kept: Window, given: Sequence[NewSegment], now: datetime) -> bool:
+        with self._writing() as connection:
+            if _planned_already(connection, lease, [kept, *(new.window for new in given)]):
+                return False
+            _change(connection, lease, start_at=kept.start, end_at=kept.end)
+            add_segments(connection, given, now)
+            return True
+
     def release(
         self, lease: Lease, due_at: datetime, error: str, *, counts_as_attempt: bool
     ) -> None:
@@ -361,5 +369,23 @@ def _stands(connection: Connection, lease: Lease, *states: SegmentState) -> bool
         segments.c.id == lease.segment_id,
         segments.c.epoch == lease.epoch,
         segments.c.state.in_([state.value for state in states]),
+    )
+    return connection.execute(query).first() is not None
+
+
+def _planned_already(connection: Connection, lease: Lease, windows: Sequence[Window]) -> bool:
+    """Whether one of `windows` has a segment of its own, of the leased one's kind."""
+    ours = segments.alias()
+    kind = [ours.c.purpose == segments.c.purpose, ours.c.round == segments.c.round]
+    wanted = [and_(segments.c.start_at == w.start, segments.c.end_at == w.end) for w in windows]
+    counts = or_(
+        segments.c.purpose.not_in(schema.REPEATABLE),
+        schema.in_state(*schema.UNFINISHED),
+    )
+    query = (
+        select(segments.c.id)
+        .join(ours, and_(same_stream(ours, segments), *kind))
+        .where(ours.c.id == lease.segment_id, segments.c.id != lease.segment_id)
+        .where(or_(*wanted), counts)
     )
     return connection.execute(query).first() is not None

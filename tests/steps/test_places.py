@@ -1,0 +1,115 @@
+"""The places of a stream, over a real ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from trailkeeper.errors import LeaseLost
+from trailkeeper.model.pace import START
+from trailkeeper.model.segment import Leased, NewSegment, Purpose, SegmentState
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
+from trailkeeper.steps.places import Places, PlaceTurn
+from trailkeeper.store.ledger import SqlLedger, open_ledger
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+STREAM = Stream("contoso", Source.EXCHANGE)
+MOST = 4
+
+
+class StandingClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here waits")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def places(ledger: SqlLedger) -> Places:
+    return Places(ledger, StandingClock(), MOST)
+
+
+def hours(start: int, end: int) -> Window:
+    return Window(NOW + start * HOUR, NOW + end * HOUR)
+
+
+def taken(ledger: SqlLedger, window: Window) -> Leased:
+    ledger.plan(STREAM, lambda _: [NewSegment(STREAM, window, Purpose.COLLECT)], NOW)
+    [segment] = ledger.due(NOW, 1, MOST)
+    leased = ledger.lease(segment.id, "worker", NOW, NOW + HOUR, MOST)
+    assert leased is not None
+    return leased
+
+
+def turned(
+    ledger: SqlLedger, places: Places, announce: Callable[[], None] = lambda: None
+) -> PlaceTurn:
+    leased = taken(ledger, hours(0, 24))
+    return PlaceTurn(places, leased, places.pace(STREAM), announce)
+
+
+def test_the_pace_rises_while_a_pull_goes_on(ledger: SqlLedger, places: Places) -> None:
+    """Each clean answer frees a place, and others are called while there is a new one."""
+    called: list[int] = []
+    turn = turned(ledger, places, lambda: called.append(turn.room()))
+    assert turn.room() == int(START) - 1
+    for _ in range(9):
+        turn.answered(clean=True)
+    assert called == [2, 3]
+    assert turn.room() == MOST - 1
+    turn.answered(clean=False)
+    assert turn.room() == MOST // 2 - 1
+    turn.ended(clean=True)
+    assert turn.room() == MOST // 2 - 1, "the answers have spoken already"
+
+
+def test_a_source_that_says_nothing_is_taken_by_its_whole_pull(
+    ledger: SqlLedger, places: Places
+) -> None:
+    """One clean pull of a feed wins a place, one that failed takes half of them."""
+    turn = turned(ledger, places)
+    turn.ended(clean=True)
+    assert places.pace(STREAM).allows(MOST) == int(START) + 1
+    turn = PlaceTurn(places, turn.leased, places.pace(STREAM), lambda: None)
+    turn.ended(clean=False)
+    assert places.pace(STREAM).allows(MOST) == 1
+
+
+def test_shared_parts_are_due_at_once(ledger: SqlLedger, places: Places) -> None:
+    """What a pull gives away is planned under its purpose, and nobody owes any of it twice."""
+    called: list[str] = []
+    turn = turned(ledger, places, lambda: called.append("others"))
+    assert turn.share(hours(16, 24), [hours(8, 16), hours(0, 8)])
+    assert called == ["others"]
+    assert turn.leased.segment.window == hours(16, 24)
+    stand = [(s.window, s.state) for s in ledger.unfinished("contoso", hours(0, 24))]
+    planned = SegmentState.PLANNED
+    assert stand == [
+        (hours(0, 8), planned),
+        (hours(8, 16), planned),
+        (hours(16, 24), SegmentState.LEASED),
+    ]
+    assert {s.purpose for s in ledger.due(NOW, MOST, MOST)} == {Purpose.COLLECT}
+    assert turn.room() == int(START) - 3, "segments that wait take the places first"
+
+
+def test_only_the_owner_can_share(ledger: SqlLedger, places: Places) -> None:
+    """A pull whose segment was taken over gives nothing away any more."""
+    turn = turned(ledger, places)
+    ledger.lease(turn.leased.segment.id, "another", NOW + HOUR, NOW + 2 * HOUR, MOST)
+    with pytest.raises(LeaseLost):
+        turn.share(hours(12, 24), [hours(0, 12)])
+    assert [s.window for s in ledger.unfinished("contoso", hours(0, 24))] == [hours(0, 24)]

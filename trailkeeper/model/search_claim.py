@@ -1,0 +1,83 @@
+"""What a full answer in time order claims to cover, and how the next answer bears it out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from trailkeeper.model.search import (
+    SECOND,
+    Order,
+    SearchAnswer,
+    covered_time,
+    from_micros,
+    keys_between,
+    micros,
+)
+from trailkeeper.model.window import Window, subtract
+
+_HOUR_MICROS = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A part that a full, ordered answer claims to cover, and the rows that must show again."""
+
+    window: Window
+    overlap: Window
+    expected: frozenset[str]
+    answer: SearchAnswer
+
+    @property
+    def newest_first(self) -> bool:
+        return self.overlap.start == self.window.start
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.answer.rows / self.window.duration.total_seconds()
+
+    def rest_of(self, window: Window) -> Window:
+        """What of the asked `window` is left to ask."""
+        (rest,) = subtract([window], [self.window])
+        return rest
+
+    def with_overlap(self, rest: Window) -> Window:
+        """`rest`, stretched over the rows that must show again."""
+        if self.newest_first:
+            return Window(rest.start, self.overlap.end, rest.axis)
+        return Window(self.overlap.start, rest.end, rest.axis)
+
+    def shown_by(self, answer: SearchAnswer, cap: int) -> bool:
+        """Whether `answer` holds the whole overlap: short, or in order and reaching beyond it."""
+        if not answer.truncated(cap):
+            return True
+        if answer.order is Order.NEWEST_FIRST:
+            return answer.once[-1] < micros(self.overlap.start)
+        if answer.order is Order.OLDEST_FIRST:
+            return answer.once[-1] >= micros(self.overlap.end)
+        return False
+
+
+def covered_by(answer: SearchAnswer, window: Window, overlap_rows: int) -> Covered | None:
+    """The time that an ordered, full answer covers, with its witness; None without either."""
+    edge, covered = covered_time(window, answer)
+    if covered is None:
+        return None
+    low, high = micros(covered.start), micros(covered.end)
+    inside = [t for t in answer.once if low <= t < high]
+    if not inside:
+        return None
+    witness = from_micros(inside[-min(len(inside), overlap_rows)])
+    second = witness.replace(microsecond=0)
+    newest_first = edge == covered.start
+    overlap = Window(edge, second + SECOND) if newest_first else Window(second, edge)
+    if overlap.covers(covered) or covered.duration <= 2 * SECOND:
+        return None
+    return Covered(covered, overlap, frozenset(keys_between(answer, overlap)), answer)
+
+
+def rows_by_hour(answer: SearchAnswer, window: Window) -> Counter[int]:
+    """Rows of `answer` inside `window`, by whole hours since 1970."""
+    low, high = micros(window.start), micros(window.end)
+    return Counter(time // _HOUR_MICROS for time in answer.times if low <= time < high)

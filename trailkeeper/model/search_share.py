@@ -1,0 +1,44 @@
+"""How much of a window one walk keeps, and how the rest is cut for others.
+
+Places of a stream are few (three searches of a tenant at a time) and a call is slow, so that a
+place without work costs more than a call that is not full. A walk that sees free places gives them
+the far end of its window, in parts that need about equally many calls; each of those does the same
+once it sees a free place, so that the last calls of a collection run side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from trailkeeper.model.density import Density
+from trailkeeper.model.search_claim import Covered
+from trailkeeper.model.window import Window
+
+WORTH_SHARING = 0.5
+"""calls: a place that would stand idle takes half a call off another, and the guess of what is left
+may be too low"""
+_LONG = timedelta(hours=2)
+"""from here on the tenant's week says more than the last answer: it knows no bursts, and they do
+not last"""
+
+
+def calls_expected(rest: Window, density: Density, claim: Covered, cap: int) -> float:
+    """Full calls that `rest` needs: by what was seen of the tenant's week, else by the answer
+    beside it."""
+    seen = claim.rate * rest.duration.total_seconds()
+    if not density.seen:
+        return seen / cap
+    usual = density.expected(rest)
+    return (usual if rest.duration >= _LONG else max(usual, seen)) / cap
+
+
+def shares(rest: Window, calls: float, places: int, density: Density) -> list[Window]:
+    """Cut `rest`, which needs about `calls` calls, for `places` places, oldest first."""
+    count = min(places, math.ceil(calls / WORTH_SHARING))
+    if count < 2:
+        return [rest]
+    if density.seen and rest.duration >= _LONG:
+        return density.cut(rest, count, rest.duration)
+    edges = (rest.start + rest.duration * n / count for n in range(1, count))
+    return list(rest.split(*(edge.replace(microsecond=0) for edge in edges)))

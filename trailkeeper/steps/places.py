@@ -1,0 +1,120 @@
+"""The places of a stream: how many segments it may have under lease, and who takes one.
+
+A pull holds one place. Between its requests it says how the service took them (`answered`), sees
+whether places are free (`room`) and gives a part of its window to others (`share`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from trailkeeper.model.pace import Pace
+from trailkeeper.model.segment import Leased, NewSegment, SegmentState
+from trailkeeper.model.stream import Stream
+from trailkeeper.model.turn import Turn
+from trailkeeper.model.window import Window
+from trailkeeper.ports import Clock, Ledger
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What every turn of one process stands on. `most` bounds any stream; its pace may be lower."""
+
+    ledger: Ledger
+    clock: Clock
+    most: int
+
+    def pace(self, stream: Stream) -> Pace:
+        noted = self.ledger.noted(pace_key(stream))
+        return Pace.from_text(noted[0]) if noted else Pace()
+
+    def free(self, stream: Stream) -> int:
+        """How many more segments of `stream` could be pulled now, if there were any.
+
+        None while segments wait: they take the places first.
+        """
+        now = self.clock.now()
+        unfinished = self.ledger.unfinished(stream.tenant, _always(stream))
+        mine = [segment for segment in unfinished if segment.stream == stream]
+        busy = sum(s.state is SegmentState.LEASED for s in mine)
+        waiting = sum(s.state is SegmentState.PLANNED and s.due_at <= now for s in mine)
+        return self.pace(stream).allows(self.most) - busy - waiting
+
+    def went(self, stream: Stream, *, clean: bool) -> bool:
+        """Adjust the stream's pace; whether it allows more now. Two workers at once may lose one
+        step."""
+        before = self.pace(stream)
+        after = before.after_clean(self.most) if clean else before.after_trouble()
+        if after != before:
+            self.ledger.note(pace_key(stream), after.to_text(), self.clock.now())
+        return after.allows(self.most) > before.allows(self.most)
+
+
+class PlaceTurn(Turn):
+    """The turn of one leased segment."""
+
+    def __init__(
+        self, places: Places, leased: Leased, pace: Pace, announce: Callable[[], None]
+    ) -> None:
+        """`pace`: when the segment was leased. `announce` is called when others may take more of
+        the stream than before."""
+        self._places = places
+        self._pace = pace
+        self._announce = announce
+        self._spoke = False
+        self.leased = leased
+        """as it stands in the ledger: narrower once something was shared"""
+        self.check: Callable[[], None] = lambda: None
+        """raises what ends the pull"""
+
+    def still_ours(self) -> None:
+        self.check()
+
+    def answered(self, *, clean: bool) -> None:
+        self._spoke = True
+        if self._places.went(self.leased.segment.stream, clean=clean):
+            self._announce()
+
+    def ended(self, *, clean: bool) -> None:
+        """A source that does not speak of single answers is taken by its whole pull.
+
+        A poll that had all the places there are asks the ledger nothing.
+        """
+        at_most = self._pace == self._pace.after_clean(self._places.most)
+        if not (self._spoke or (clean and at_most)):
+            self.answered(clean=clean)
+
+    def room(self) -> int:
+        return self._places.free(self.leased.segment.stream)
+
+    def share(self, kept: Window, given: Sequence[Window]) -> bool:
+        """Narrow our segment and plan the others in one step; raises `LeaseLost`."""
+        segment = self.leased.segment
+        now = self._places.clock.now()
+        new = [
+            NewSegment(segment.stream, window, segment.purpose, segment.round, now)
+            for window in given
+        ]
+        if not self._places.ledger.share(self.leased.lease, kept, new, now):
+            return False
+        self.leased = replace(self.leased, segment=replace(segment, window=kept))
+        log.info("segment_shared", kept=str(kept), given=[str(window) for window in given])
+        self._announce()
+        return True
+
+
+def pace_key(stream: Stream) -> str:
+    """Where the ledger keeps a stream's pace."""
+    return f"pace/{stream}"
+
+
+def _always(stream: Stream) -> Window:
+    return Window(
+        datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC), stream.source.axis
+    )
