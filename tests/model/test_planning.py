@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trailkeeper.model.density import Density
+from trailkeeper.model.density import Density, hour_number
 from trailkeeper.model.planning import Cadence, Frontier, cut_by_density, plan_range, plan_stream
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
@@ -107,6 +108,21 @@ def test_an_earlier_since_is_filled_in() -> None:
     read = planned.of(Purpose.INCREMENTAL, Purpose.BACKFILL)
     assert _disjoint(read)
     assert union(read)[0].start == BEGIN - timedelta(days=5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "pieces"), [(4_000, 1), (9_000, 2), (48_000, 3), (300_000, 5), (6_000_000, 100)]
+)
+def test_a_known_range_has_a_piece_for_each_place(rows: int, pieces: int) -> None:
+    """One call is one piece; more are spread over the places, and over more pieces when long."""
+    week = Window(BEGIN, BEGIN + timedelta(days=7))
+    each = {hour_number(BEGIN) + n: rows // (4 * 168) + 1 for n in range(168)}
+    density = Density().learn([week], each)
+    window = Window(BEGIN, BEGIN + timedelta(days=28))
+    cut = cut_by_density(window, CADENCE, density)
+    assert len(cut) == pieces
+    share = density.expected(window) / pieces
+    assert all(abs(density.expected(piece) - share) <= 0.05 * share for piece in cut)
 
 
 @given(st.integers(1, 40 * 86400), st.integers(0, 10**6), st.integers(1, 40))
