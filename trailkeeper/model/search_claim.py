@@ -37,6 +37,10 @@ class Covered:
         """Rows a second."""
         return self.answer.rows / self.window.duration.total_seconds()
 
+    def covers_most(self) -> bool:
+        """Whether most of the answer's rows lie in the covered part."""
+        return 2 * len(keys_between(self.answer, self.window)) > self.answer.rows
+
     def rest_of(self, window: Window) -> Window:
         """What of the asked `window` is left to ask."""
         (rest,) = subtract([window], [self.window])

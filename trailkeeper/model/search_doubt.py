@@ -13,6 +13,7 @@ from trailkeeper.model.search import SearchAnswer, SearchLimits, says_more
 COUNT_ZERO = "count_zero"
 COUNT_HIGH = "count_high"
 LARGEST = "largest_so_far"
+FEWER = "fewer_and_more"
 _DEFAULT_SIZE = 100
 """rows of a service that ignores ResultSize (identity-and-exchange.md, section 4.1)"""
 _ENOUGH = 50
@@ -31,6 +32,8 @@ class Doubts:
     """ResultCount was seen to be more than 0 beside rows, so 0 is no habit (D3)"""
     cap: int = 0
     """what the service was caught giving at most; `limits.cap` until then"""
+    whole: int = 0
+    """rows of the last answer below `cap` that said there is more and kept none back"""
 
     def __post_init__(self) -> None:
         self.cap = self.cap or self.limits.cap
@@ -51,6 +54,18 @@ class Doubts:
                 return reason
         return ""
 
+    def of_cover(self, answer: SearchAnswer) -> str:
+        """The first reason to doubt that a full answer has all rows of the time it covers.
+
+        A service that keeps rows back counts none, warns, or gives less than it could and says
+        there is more; in time order the rest looks whole. A higher count only says that there is
+        more.
+        """
+        told = (r for r in self._reasons(answer) if r not in (COUNT_HIGH, LARGEST))
+        if reason := next((r for r in told if r not in self.harmless), ""):
+            return reason
+        return FEWER if answer.rows < self.cap and answer.rows != self.whole else ""
+
     def _reasons(self, answer: SearchAnswer) -> list[str]:
         reasons = [f"warning {w[:100]}" for w in answer.warnings if not says_more(w)]
         if answer.rows and answer.result_count == 0:
@@ -70,6 +85,8 @@ class Doubts:
     def unfounded(self, reason: str, answer: SearchAnswer) -> None:
         """The second look brought exactly the same."""
         self.verified = max(self.verified, answer.rows)
+        if reason == FEWER:
+            self.whole = answer.rows
         may_be_habit = reason == COUNT_ZERO or reason.startswith("warning ")
         if may_be_habit and answer.rows >= _ENOUGH:
             self.harmless.add(reason)

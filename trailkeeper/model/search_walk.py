@@ -12,8 +12,9 @@ proven, suspect or a gap, and trusts no flag or count of the server to *end* a p
 * A **full** answer in time order covers the time between its edge and its last row. The next call
   asks for the rest plus a small *overlap* with what is already covered; only when the overlap
   returns exactly the rows already held is the covered part closed (the overlap is the witness that
-  the order, and not chance, chose the rows). The first time, the covered part is asked again as a
-  whole. Without order the part is cut where the rows lie.
+  the order, and not chance, chose the rows). The first time, and when the answer gives cause to
+  doubt, the covered part is asked again as a whole. Without order the part is cut where the rows
+  lie.
 * An **empty** answer closes its part only after auditing is known to be on, and when the question,
   stretched to a row that is known to exist, brings this row and none of the part; without such a
   row other, different looks must be empty too (`trailkeeper.model.search_emptiness`).
@@ -357,8 +358,11 @@ class SearchWalk:
         self._complete(claim.window, claim.answer, {"rows": rows, "witness": witness})
 
     def _refute(self, claim: Covered) -> None:
-        """The order did not choose the rows: the covered part has to be asked by itself."""
-        self._refuted += 1
+        """The order did not choose the rows: the covered part has to be asked by itself.
+
+        Where it never was found to, it is not asked for again: chance would bear it out some day.
+        """
+        self._refuted += 1 if self.order_proven else _REFUTED
         self._push(Part(half) for half in claim.window.halves())
 
     def _drop_claim(self, part: Part) -> None:
@@ -371,7 +375,7 @@ class SearchWalk:
             self._dense(part.window, answer)
             return
         claim = None
-        if self._refuted < 2:
+        if self._refuted < _REFUTED:
             claim = covered_by(answer, part.window, self.limits.overlap_rows)
         if claim is None:
             self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self._cap))
@@ -423,15 +427,28 @@ class SearchWalk:
         self._complete(part.window, answer, evidence)
 
     def _ordered(self, claim: Covered) -> bool:
-        """Whether the order is known to choose the rows; found out before the first claim closes.
+        """Whether the order is known to choose the rows, and this answer gives no cause to doubt
+        that it has them all.
 
-        By then another walk of this tenant may have found it out.
+        The order is proven before the first claim closes; by then another walk of this tenant may
+        have done that. An answer that is doubted has to prove its own claim. A claim of few of its
+        answer's rows proves itself, and not the order: chance may have chosen those.
         """
-        if not self.order_proven:
-            self.order_proven = self.port.order_known() or self._prove_order(claim)
-        return self.order_proven
+        doubt = self.doubts.of_cover(claim.answer)
+        if not (self.order_proven or doubt):
+            self.order_proven = self.port.order_known()
+        if self.order_proven and not doubt:
+            return True
+        if not self._stands_alone(claim):
+            return False
+        if not self.order_proven and claim.covers_most():
+            self.order_proven = True
+            self.port.tell_order()
+        if doubt:
+            self.doubts.unfounded(doubt, claim.answer)
+        return True
 
-    def _prove_order(self, claim: Covered) -> bool:
+    def _stands_alone(self, claim: Covered) -> bool:
         """Ask the covered part by itself: it must hold exactly the rows that the order gave it.
 
         Less its first second: questions reach one second back, and with the cut second's rows the
@@ -439,16 +456,11 @@ class SearchWalk:
         """
         part = Window(claim.window.start + SECOND, claim.window.end, claim.window.axis)
         again = self._ask(part)
-        proven = (
+        return (
             not again.unclean()
             and not again.truncated(self._cap)
             and keys_between(again, part) == keys_between(claim.answer, part)
         )
-        if proven:
-            self.port.tell_order()
-        else:
-            self._refuted = 2
-        return proven
 
     def _empty(self, part: Part, answer: SearchAnswer) -> None:
         """No rows is not no events."""
@@ -642,6 +654,8 @@ class _Patient:
         return self._walk._patiently(lambda: session(window, record_type, tight=tight))
 
 
+_REFUTED = 2
+"""witnesses in a row that came to nothing; then this walk trusts no order any more"""
 _HELD = 12
 """answers whose rows are remembered: 60,000 keys at most"""
 _HOUR = timedelta(hours=1)
