@@ -132,7 +132,7 @@ def test_rows_hidden_from_large_questions_are_found_or_missed_by_name(
         hides = by_lot(0.4, 7, hides)
     service = _service(SHAPES[shape](1), hides)
     walks, _ = _walked(service, known=large in ABSURD)
-    assert not any(_missing_but_proven(service, walk) for walk in walks)
+    assert not any(_missing_but_proven(service, walk.findings) for walk in walks)
     most = LIMITS.base_calls + LIMITS.calls_per_part * (1 + max(w.rows for w in walks) // CAP)
     assert all(walk.calls <= most + 30 for walk in walks)
 
@@ -148,7 +148,7 @@ def test_rows_hidden_by_lot(seed: int, chance: float, large: str, shape: str) ->
     """The same with many lots, over several walks that hand on what they learned."""
     service = _service(SHAPES[shape](seed), by_lot(chance, seed, LARGE[large]))
     walks, _ = _walked(service, known=large in ABSURD)
-    assert not any(_missing_but_proven(service, walk) for walk in walks)
+    assert not any(_missing_but_proven(service, walk.findings) for walk in walks)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

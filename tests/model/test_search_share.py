@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.test_search_walk import DAY, LIMITS, Service, _missing_but_proven, _spread
+from tests.model.test_search_walk import DAY, FAULTS, LIMITS, Service, _missing_but_proven, _spread
 from trailkeeper.model.density import Density
 from trailkeeper.model.search_share import shares
 from trailkeeper.model.search_walk import SearchWalk
@@ -22,9 +22,9 @@ HOUR = timedelta(hours=1)
 class Others(Turn):
     """`places` others that are free, once each; everything that was given to them."""
 
-    def __init__(self, places: int, *, refuses: bool = False) -> None:
+    def __init__(self, places: int, window: Window = DAY, *, refuses: bool = False) -> None:
         self.places, self.refuses = places, refuses
-        self.kept = DAY
+        self.kept = window
         self.given: list[Window] = []
         self.answers: list[bool] = []
 
@@ -42,6 +42,18 @@ class Others(Turn):
         self.kept = kept
         self.given += given
         return True
+
+
+class Telling(Service):
+    """A service whose walks tell each other that its order is proven."""
+
+    proven = False
+
+    def order_known(self) -> bool:
+        return self.proven
+
+    def tell_order(self) -> None:
+        self.proven = True
 
 
 @settings(deadline=None)
@@ -75,7 +87,7 @@ def test_free_places_get_equal_parts_of_the_rest() -> None:
     assert others.kept.end == DAY.end
     calls = [len(service._within(window)) / LIMITS.cap for window in (others.kept, *others.given)]
     assert max(calls) < 1.3 * min(calls)
-    assert not _missing_but_proven(service, walk)
+    assert not _missing_but_proven(service, walk.findings)
 
 
 def test_an_oldest_first_service_gives_its_newest_end() -> None:
@@ -100,7 +112,33 @@ def test_findings_stay_with_what_is_kept(records: int, places: int, seed: int) -
     walk, others = _shared(service, Others(places))
     assert union(f.window for f in walk.findings) == [others.kept]
     assert subtract([DAY], [others.kept]) == union(others.given)
-    assert not _missing_but_proven(service, walk)
+    assert not _missing_but_proven(service, walk.findings)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.sampled_from(FAULTS), max_size=4, unique=True),
+    st.sampled_from([0.1, 0.3]),
+    st.sampled_from(["newest_first", "oldest_first", "none"]),
+    st.integers(0, 1500),
+)
+def test_what_is_shared_is_never_silently_short(
+    seed: int, faults: list[str], rate: float, order: str, rows: int
+) -> None:
+    """Walks that share a lying service's window, and what they know of its order, prove only what
+    is so; what is given and what is kept is concluded by somebody, unless an error stops it."""
+    service = Telling(_spread(rows, seed), faults=faults, rate=rate, seed=seed, order=order)
+    todo, findings, stopped = [DAY], [], False
+    while todo:
+        others = Others(2, todo.pop())
+        walk = SearchWalk(service, others.kept, LIMITS, turn=others)
+        findings += walk.run()
+        stopped = stopped or walk.interrupted is not None
+        todo += others.given
+    assert not _missing_but_proven(service, findings)
+    assert stopped or union(f.window for f in findings) == [DAY]
+    assert all(a.end <= b.start for a, b in pairwise(sorted(f.window for f in findings)))
 
 
 def test_each_answer_is_told() -> None:

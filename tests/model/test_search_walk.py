@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trailkeeper.errors import Lost, NeedsPerson, Throttled, Transient
 from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
-from trailkeeper.model.segment import Verdict
+from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.window import Window, total
 
 DAY = Window(datetime(2026, 10, 5, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
@@ -127,9 +127,9 @@ def _moment(row: tuple[int, str]) -> datetime:
     return datetime.fromtimestamp(row[0] / 1e6, tz=UTC)
 
 
-def _missing_but_proven(service: Service, walk: SearchWalk) -> set[str]:
+def _missing_but_proven(service: Service, findings: Sequence[Finding]) -> set[str]:
     """Records inside proven windows that never reached the landing."""
-    proven = [f.window for f in walk.findings if f.verdict.proven]
+    proven = [f.window for f in findings if f.verdict.proven]
     return {
         key
         for t, key in service.rows
@@ -190,7 +190,7 @@ def test_rows_kept_back_are_missed_in_spite_of_the_order(counts: bool) -> None:
 
     service = KeepsBack(_spread(1000))
     walk = _walk(service)
-    assert not _missing_but_proven(service, walk)
+    assert not _missing_but_proven(service, walk.findings)
     assert walk.order_proven
     assert total(f.window for f in walk.findings) == DAY.duration
 
@@ -330,7 +330,7 @@ def test_never_silently_short(
     times += [DAY.start + timedelta(seconds=source.randrange(86400))] * source.randrange(2 * CAP)
     service = Service(times, faults=faults, rate=rate, seed=seed, count=count, order=order)
     walk = _walk(service)
-    assert not _missing_but_proven(service, walk)
+    assert not _missing_but_proven(service, walk.findings)
     spent = LIMITS.base_calls + LIMITS.calls_per_part * (1 + walk.rows // CAP)
     assert walk.calls <= spent + 30
     windows = sorted(f.window for f in walk.findings)
@@ -353,7 +353,7 @@ def test_a_first_large_question_answered_empty_is_caught() -> None:
         [DAY.start + timedelta(hours=10, minutes=m) for m in range(40)] + _spread(200)
     )
     walk = _walk(service)
-    assert not _missing_but_proven(service, walk)
+    assert not _missing_but_proven(service, walk.findings)
 
 
 @pytest.mark.parametrize("gives", [100, 137, 1000])
@@ -380,7 +380,7 @@ def test_a_service_that_gives_less_than_asked_is_caught(gives: int) -> None:
     service = Stingy([nine] * (2 * gives) + _spread(5 * gives))
     walk = SearchWalk(service, DAY, limits)
     walk.run()
-    assert not _missing_but_proven(service, walk)
+    assert not _missing_but_proven(service, walk.findings)
     unproven = [f.window for f in walk.findings if not f.verdict.proven]
     assert total(unproven) <= timedelta(seconds=2)
     assert walk.calls <= 100
