@@ -23,7 +23,7 @@ from tests.model.test_search_walk import (
 from trailkeeper.errors import Lost
 from trailkeeper.model.density import Density, hour_number
 from trailkeeper.model.search import SearchAnswer, micros
-from trailkeeper.model.search_empty import EmptyAnswers
+from trailkeeper.model.search_empty import HEARD, EmptyAnswers
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchWalk
 from trailkeeper.model.search_witness import KEPT, Witness, Witnesses
@@ -241,6 +241,13 @@ def test_what_lied_is_remembered_for_a_week() -> None:
     later = again.fresh(service.now() + timedelta(days=8))
     assert later.empties().lies == []
     assert later.witnesses == habits.witnesses != ()
+
+
+def test_a_lie_counts_however_many_are_remembered() -> None:
+    """Only the shortest lies are remembered, but every one tells that others may have been."""
+    empties = EmptyAnswers(heard=[-60.0] * HEARD)
+    empties.hid(DAY)
+    assert (len(empties.lies), empties.caught) == (HEARD, 1)
 
 
 def test_witnesses_stay_few_and_spread_out() -> None:

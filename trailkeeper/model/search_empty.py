@@ -38,6 +38,8 @@ class EmptyAnswers:
     """rows of the largest answer of this walk that no doubt was due of"""
     silent: bool = False
     """in this walk it answered no row at all, not even a known one by itself"""
+    caught: int = 0
+    """lies of this walk, remembered or not"""
 
     def notice(self, answer: SearchAnswer, doubt: str) -> None:
         """Learn from any answer; one of which `doubt` is due tells no truth."""
@@ -50,6 +52,7 @@ class EmptyAnswers:
 
     def hid(self, window: Window) -> None:
         """`window` came back empty, and rows of it are known."""
+        self.caught += 1
         self._hear(-window.duration.total_seconds())
 
     @property

@@ -469,7 +469,7 @@ class SearchWalk:
             self.port.require_auditing()
             self._audited = True
         part.usual = max(part.usual, usual(self.density, part.window))
-        lies = len(self.empties.lies)
+        caught = self.empties.caught
         empty = EmptyPart(
             _Looks(self),
             part.window,
@@ -494,7 +494,7 @@ class SearchWalk:
             self._unhidden(part, found.answer)
         else:
             self._close(part.window, Verdict.SUSPECT, found.reason)
-        if len(self.empties.lies) > lies:
+        if self.empties.caught > caught:
             self._reopen()
 
     def _unhidden(self, part: Part, answer: SearchAnswer) -> None:
