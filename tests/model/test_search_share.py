@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.model.test_search_walk import DAY, FAULTS, LIMITS, Service, _missing_but_proven, _spread
 from trailkeeper.model.density import Density
+from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.search_share import shares
 from trailkeeper.model.search_walk import SearchWalk
 from trailkeeper.model.turn import Turn
@@ -132,7 +133,8 @@ def test_what_is_shared_is_never_silently_short(
     todo, findings, stopped = [DAY], [], False
     while todo:
         others = Others(2, todo.pop())
-        walk = SearchWalk(service, others.kept, LIMITS, turn=others)
+        known = Doubts(LIMITS, counts=service.counted)
+        walk = SearchWalk(service, others.kept, LIMITS, known_doubts=known, turn=others)
         findings += walk.run()
         stopped = stopped or walk.interrupted is not None
         todo += others.given

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from trailkeeper.errors import Lost, NeedsPerson, Throttled, Transient
 from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
+from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.window import Window, total
@@ -44,6 +45,8 @@ class Service(SearchPort):
         self.count, self.order, self.auditing = count, order, auditing
         self.landed: set[str] = set()
         self.calls = 0
+        self.counted = False
+        """it has shown once that its ResultCount counts"""
 
     def now(self) -> datetime:
         return datetime(2026, 11, 1, tzinfo=UTC)
@@ -78,10 +81,10 @@ class Service(SearchPort):
             page = page[: CAP - 3] + outside[:3] if outside else page
         elif fault == "duplicates":
             page = (page + page[:3])[:CAP]
-        elif fault == "kept_back" and self.count != "zero" and len(found) > CAP:
-            # Where it always counts none, nothing would tell; of a few rows chance can keep back
-            # the same ones twice.
-            page, count = self._some(page), 0
+        elif fault == "kept_back" and self.counted:
+            # Where it never counted, nothing would tell.
+            page, count = self._some(page) or page[:1], 0
+        self.counted = self.counted or bool(page and count)
         self.landed |= {key for _, key in page}
         return SearchAnswer(
             window,
@@ -165,6 +168,43 @@ def test_an_ordered_service_costs_little_more_than_the_minimum() -> None:
     walk = _walk(service)
     assert walk.calls <= 1.2 * 1000 / CAP + 3
     assert walk.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
+
+
+class KeepsBackTwice(Service):
+    """The first four answers lack the newest row, and count none."""
+
+    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
+        before = set(self.landed)
+        answer = super().ask(window)
+        if self.calls > 4 or not answer.rows:
+            return answer
+        kept = [n for n, key in enumerate(answer.keys) if key != self.lost]
+        self.landed = before | {answer.keys[n] for n in kept}
+        keys, times = [answer.keys[n] for n in kept], [answer.times[n] for n in kept]
+        return replace(answer, keys=keys, times=times, result_count=0)
+
+    @property
+    def lost(self) -> str:
+        return self.rows[-1][1]
+
+
+def test_the_same_row_kept_back_twice_is_missed() -> None:
+    """D3: a look that counts none of its rows bears out nothing, where the service counts."""
+    service = KeepsBackTwice(_spread(30))
+    walk = SearchWalk(service, DAY, LIMITS, known_doubts=Doubts(LIMITS, counts=True))
+    walk.run()
+    assert service.calls > 4
+    assert service.lost in service.landed
+    assert total(f.window for f in walk.findings if f.verdict.proven) == DAY.duration
+
+
+def test_what_was_borne_out_before_the_service_counted_is_asked_again() -> None:
+    """D3: while nobody knows that it counts, looks that count none are believed, until it does."""
+    service = KeepsBackTwice(_spread(CAP + 20), order="none")
+    walk = _walk(service)
+    assert service.calls > 4
+    assert service.lost in service.landed
+    assert total(f.window for f in walk.findings if f.verdict.proven) == DAY.duration
 
 
 @pytest.mark.parametrize("counts", [True, False])

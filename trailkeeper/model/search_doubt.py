@@ -66,10 +66,16 @@ class Doubts:
             return reason
         return FEWER if answer.rows < self.cap and answer.rows != self.whole else ""
 
+    def keeps_back(self, answer: SearchAnswer) -> bool:
+        """Whether it counts none of its rows, though this service counts (D3)."""
+        return bool(answer.rows) and answer.result_count == 0 and self.counts
+
     def _reasons(self, answer: SearchAnswer) -> list[str]:
         reasons = [f"warning {w[:100]}" for w in answer.warnings if not says_more(w)]
-        if answer.rows and answer.result_count == 0:
-            reasons.append(f"{COUNT_ZERO}, though it counts" if self.counts else COUNT_ZERO)
+        if self.keeps_back(answer):
+            reasons.append(f"{COUNT_ZERO}, though it counts")
+        elif answer.rows and answer.result_count == 0:
+            reasons.append(COUNT_ZERO)
         if answer.result_count is not None and answer.result_count > answer.rows:
             reasons.append(COUNT_HIGH)
         if self._may_be_cut(answer.rows):

@@ -54,7 +54,7 @@ from trailkeeper.model.search import (
 )
 from trailkeeper.model.search_claim import Covered, covered_by, rows_by_hour
 from trailkeeper.model.search_dense import DenseSecond
-from trailkeeper.model.search_doubt import Doubts
+from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
 from trailkeeper.model.search_emptiness import (
     EmptyPart,
     EmptyPort,
@@ -211,8 +211,7 @@ class SearchWalk:
         claim = part.claim
         assert claim is not None  # noqa: S101 - the caller chose the parts that have one
         answer = self._ask(claim.overlap)
-        sure = not answer.unclean() and not answer.truncated(self._cap)
-        shown = sure and keys_between(answer, claim.overlap) == claim.expected
+        shown = self._is_sure(answer) and keys_between(answer, claim.overlap) == claim.expected
         if shown and self._ordered(claim):
             part.release_claim()
             self._confirm(claim)
@@ -241,7 +240,10 @@ class SearchWalk:
         self.turn.answered(clean=not answer.unclean())
         self.rows += answer.rows
         self.foreign += answer.foreign()
+        counted = self.doubts.counts
         self.doubts.notice(answer)
+        if self.doubts.counts and not counted:
+            self._reopen(lambda f: f.evidence.get("second_look") == COUNT_ZERO)
         self.empties.notice(answer, self.doubts.of(answer))
         return answer
 
@@ -420,7 +422,7 @@ class SearchWalk:
             if not self._agrees(part, answer, part.window.halves()):
                 self.doubts.founded(doubt, answer)
                 self.empties.troubled = True
-                self._reopen()
+                self._reopen(self._empty_on_little)
                 return
             self.doubts.unfounded(doubt, answer)
             evidence["second_look"] = doubt
@@ -456,10 +458,8 @@ class SearchWalk:
         """
         part = Window(claim.window.start + SECOND, claim.window.end, claim.window.axis)
         again = self._ask(part)
-        return (
-            not again.unclean()
-            and not again.truncated(self._cap)
-            and keys_between(again, part) == keys_between(claim.answer, part)
+        return self._is_sure(again) and (
+            keys_between(again, part) == keys_between(claim.answer, part)
         )
 
     def _empty(self, part: Part, answer: SearchAnswer) -> None:
@@ -495,7 +495,7 @@ class SearchWalk:
         else:
             self._close(part.window, Verdict.SUSPECT, found.reason)
         if self.empties.caught > caught:
-            self._reopen()
+            self._reopen(self._empty_on_little)
 
     def _unhidden(self, part: Part, answer: SearchAnswer) -> None:
         """A look brought rows of a part that had come back empty."""
@@ -520,15 +520,17 @@ class SearchWalk:
             or self._missing(answer.asked, answer)
         )
 
-    def _reopen(self) -> None:
-        """The service was caught: ask again what was called empty on less than is wanted now."""
-        doubted = [
-            f
-            for f in self.findings
-            if f.verdict is Verdict.EMPTY_CONFIRMED
-            and "witness" not in f.evidence
-            and self.empties.looks(f.window) > int(str(f.evidence["looks"]))
-        ]
+    def _empty_on_little(self, finding: Finding) -> bool:
+        """Whether it was called empty on fewer looks than are wanted by now."""
+        return (
+            finding.verdict is Verdict.EMPTY_CONFIRMED
+            and "witness" not in finding.evidence
+            and self.empties.looks(finding.window) > int(str(finding.evidence["looks"]))
+        )
+
+    def _reopen(self, is_doubted: Callable[[Finding], bool]) -> None:
+        """The service was caught: ask again what was believed on less than is wanted now."""
+        doubted = [f for f in self.findings if is_doubted(f)]
         self.findings = [f for f in self.findings if f not in doubted]
         self._push(Part(f.window) for f in doubted)
 
@@ -539,18 +541,23 @@ class SearchWalk:
         """
         answers = {window: self._ask(window) for window in looks}
         brought = {key for a in answers.values() for key in a.keys}
-        if brought == set(answer.keys) and not any(
-            a.unclean() or a.truncated(self._cap) for a in answers.values()
-        ):
+        if brought == set(answer.keys) and all(map(self._is_sure, answers.values())):
             return True
         self._held.append(answer)
         halves = part.window.halves()
         if len(halves) < 2:
             self._distrust(part, "the same question was answered differently")
         else:
-            at_hand = {w: a for w, a in answers.items() if a.rows}
+            at_hand = {w: a for w, a in answers.items() if a.rows and not self.doubts.keeps_back(a)}
             self._push(Part(h, depth=part.depth, answer=at_hand.get(h)) for h in halves)
         return False
+
+    def _is_sure(self, answer: SearchAnswer) -> bool:
+        """Whether it can bear out another one: a service that keeps rows back may keep back the
+        same ones twice."""
+        return not (
+            answer.unclean() or answer.truncated(self._cap) or self.doubts.keeps_back(answer)
+        )
 
     def _dense(self, window: Window, answer: SearchAnswer) -> None:
         """One second with more rows than a call returns."""
