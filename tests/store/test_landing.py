@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -47,6 +48,19 @@ def test_every_column_comes_back_as_it_was_added(tmp_path: Path) -> None:
     assert tuple(frame.columns) == COLUMNS
     for name in COLUMNS:
         assert frame[name].to_list() == 2 * getattr(page, name)
+
+
+def test_small_pieces_are_gathered_in_their_order(tmp_path: Path) -> None:
+    """Fifty blobs of thirty records and a page behind them are two batches; nothing is turned."""
+    landing = FileLanding(tmp_path)
+    names = [[f"{blob}-{number}" for number in range(30)] for blob in range(50)]
+    big = [f"big-{number}" for number in range(1500)]
+    pages = [columns(*map(record, ids)) for ids in [*names, big]]
+    file = land(landing, *pages)
+    assert file
+    assert rows(landing, file)["id"].to_list() == [*chain(*names), *big]
+    assert len(list(batches(landing.path(TENANT, file)))) == 2
+    assert [len(page) for page in pages] == [30] * 50 + [1500]  # the caller's stay as they were
 
 
 def test_the_writer_counts_rows_and_bytes(tmp_path: Path) -> None:
@@ -187,7 +201,7 @@ def test_a_killed_attempt_leaves_only_a_partial_file(tmp_path: Path) -> None:
         from trailkeeper.model.segment import Lease
         from trailkeeper.store.landing import FileLanding
         with FileLanding(Path(sys.argv[1])).open(Lease(1, "o", 1, T0), TENANT) as writer:
-            writer.add(columns(record("a")))
+            writer.add(columns(*(record(str(number)) for number in range(1000))))
             os.kill(os.getpid(), signal.SIGKILL)
     """
     assert run(script, str(tmp_path)).returncode == -9

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-from urllib.parse import urljoin
+from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
 from uuid import uuid4
 
 import requests
@@ -101,6 +101,7 @@ class Session:
         self._on_request = on_request
         self._now = now
         self._adapter = HTTPAdapter(pool_maxsize=connections, max_retries=0)
+        self._ways: dict[str, Mapping[str, Any]] = {}
         self._count = 0
         self._counting = threading.Lock()
         self._plain = _requests_session(self._adapter)
@@ -172,16 +173,17 @@ class Session:
         timeouts = (self._connect_timeout, request.read_timeout)
         status, received = 0, 0
         try:
-            with http.request(
-                request.method,
-                request.url,
-                headers={"Accept-Encoding": "gzip", **request.headers},
-                data=request.body,
-                auth=_Bearer(request.token),
-                verify=self._verify,
-                timeout=timeouts,
-                allow_redirects=False,
-                stream=True,
+            prepared = http.prepare_request(
+                requests.Request(
+                    request.method,
+                    request.url,
+                    headers={"Accept-Encoding": "gzip", **request.headers},
+                    data=request.body,
+                    auth=_Bearer(request.token),
+                )
+            )
+            with http.send(
+                prepared, timeout=timeouts, allow_redirects=False, **self._way_to(request.url)
             ) as response:
                 status = response.status_code
                 answer = self._read(response, request, started + self._total_timeout)
@@ -193,6 +195,18 @@ class Session:
             seconds = time.monotonic() - started
             host = host_of(request.url)
             self._counted(Asked(request.method, host, status, seconds, received))
+
+    def _way_to(self, url: str) -> Mapping[str, Any]:
+        """Proxy and authorities, as `requests` finds them in the environment: once a host.
+
+        `requests.Session.request` looks for them at each request, which took a third of its time.
+        """
+        host = urlsplit(url).netloc
+        found = self._ways.get(host)
+        if found is None:
+            settings = self._plain.merge_environment_settings(url, {}, True, self._verify, None)
+            found = self._ways[host] = settings
+        return found
 
     def _read(self, response: requests.Response, request: _Request, deadline: float) -> Answer:
         headers: Mapping[str, str] = CaseInsensitiveDict(response.headers)

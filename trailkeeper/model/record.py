@@ -79,5 +79,10 @@ class RecordColumns:
         """Characters of raw text, close enough to bytes for a bound."""
         return sum(map(len, self.raw))
 
+    def extend(self, more: RecordColumns) -> None:
+        """Append the records of `more`, which stays as it is."""
+        for name in COLUMNS:
+            getattr(self, name).extend(getattr(more, name))
+
     def columns(self) -> Sequence[tuple[str, Sequence[object]]]:
         return [(name, getattr(self, name)) for name in COLUMNS]
