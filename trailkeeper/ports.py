@@ -264,6 +264,10 @@ class Budget(Protocol):
         """
         ...
 
+    def answered(self, tenant: str) -> None:
+        """A request went well: several of them show that the last rest was enough."""
+        ...
+
     def slow_down(self, tenant: str) -> float:
         """The service said that it was too much: fewer from now on; seconds to rest."""
         ...

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from tests.e2e.running import coverage, exported, service, trailkeeper, until
 from tests.servers.redis import RedisServer
 from trailkeeper.bootstrap import SystemClock, World
 from trailkeeper.model.coverage import Coverage
-from trailkeeper.model.feed import CONTENT_TYPES
+from trailkeeper.model.feed import CONTENT_TYPES, plan_feed_range
+from trailkeeper.model.segment import SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports import Clock
@@ -29,6 +31,7 @@ from trailkeeper.steps.plan import plan_tenants
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
 
 Boxed = Callable[..., AbstractContextManager[Sandbox]]
 
@@ -404,3 +407,65 @@ def test_stopped_for_nine_days(boxed: Boxed, tmp_path: Path) -> None:
             assert abs(gap.start - began) < timedelta(minutes=5)
             assert abs(gap.end - (now - 7 * DAY)) < timedelta(minutes=10)
             assert fates(box)["never"] == 0
+
+
+class RestlessClock(ShiftedClock):
+    """Whoever sleeps by it goes on at once, that much later."""
+
+    def sleep(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+
+def rests(world: World, clock: ShiftedClock, most: int) -> list[int]:
+    """Pull what is due until nothing is left; the seconds of each wait for the next, so many."""
+    stream = Stream("contoso", Source.ACTIVITY)
+    asked = Window(clock.now() - 0.9 * DAY, clock.now(), Axis.AVAILABLE)
+    world.ledger.plan(stream, lambda frontier: plan_feed_range(stream, asked), clock.now())
+    found: list[int] = []
+    while len(found) < most:
+        while due := world.ledger.due(clock.now(), 10, 1):
+            world.pull(due[0].id, "test")
+        left = world.ledger.unfinished("contoso", asked)
+        if all(each.state is SegmentState.LANDED for each in left):
+            break
+        seconds = next(n for n in count(1) if world.ledger.due(clock.now() + n * SECOND, 1, 1))
+        found.append(seconds)
+        clock.ahead += seconds * SECOND
+    return found
+
+
+@pytest.fixture
+def no_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes by leaps here: what follows a rest would be taken for the same moment."""
+    monkeypatch.setattr("trailkeeper.store.budget._ONE_BURST_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("no_bursts")
+def test_refused_now_and_then(boxed: Boxed, tmp_path: Path) -> None:
+    """AF429 to one request in thirty costs a back-fill a short rest each, and not one record."""
+    with boxed() as box:
+        box.control.alter("contoso", blob_records=2, blob_sizes="fixed")
+        fill(box, "contoso", 600, 20 * HOUR, HOUR)
+        box.control.set_fault("af429", "contoso", times=0, chance=1 / 30, calls=["content", "blob"])
+        clock = RestlessClock()
+        with opened(configured(tmp_path, box), clock) as world:
+            rested = rests(world, clock, 60)
+            world.merge("contoso", "test")
+            assert kept(world, "contoso") == truth(box)
+        (fault,) = box.control.faults()
+        assert fault["played"] >= len(rested) >= 3
+        assert sum(rested) / len(rested) < 10
+        assert fates(box)["never"] == 0
+
+
+@pytest.mark.usefixtures("no_bursts")
+def test_refused_always(boxed: Boxed, tmp_path: Path) -> None:
+    """AF429 to everything: each rest is longer than the one before."""
+    with boxed() as box:
+        box.control.set_fault("af429", "contoso", times=0)
+        clock = RestlessClock()
+        with opened(configured(tmp_path, box), clock) as world:
+            rested = rests(world, clock, 5)
+        assert rested == sorted(rested)
+        assert len(rested) == 5
+        assert rested[-1] > 60

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.servers.redis import redis_server
 from trailkeeper.store.budget import RequestBudget
 
@@ -47,3 +49,17 @@ def test_several_are_taken_at_once() -> None:
     assert [budget.take("contoso", 8) for _ in range(5)] == [0.0] * 5
     assert budget.take("contoso") > 0
     assert budget.take("fabrikam", 400) == 0.0
+
+
+def test_a_complaint_now_and_then_is_the_first_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a row they double the rest and halve what there is; after answers it begins anew."""
+    monkeypatch.setattr("trailkeeper.store.budget._ONE_BURST_SECONDS", 0)
+    budget = RequestBudget(None, per_minute=200)
+    for least in (5.0, 10.0, 20.0):
+        budget.answered("contoso")
+        assert least <= budget.slow_down("contoso") <= 1.3 * least
+    for _ in range(2):
+        for _ in range(5):
+            budget.answered("contoso")
+        assert 5.0 <= budget.slow_down("contoso") <= 6.5
+    assert sum(budget.take("contoso") == 0.0 for _ in range(150)) == 100

@@ -33,7 +33,8 @@ _LONGEST_WAIT = 5.0
 _TOKEN_KEPT = timedelta(minutes=2)
 """a token is good for five minutes or more when it is handed out"""
 _PREPAID = 8
-"""requests that are taken from the budget at once: about those of a poll, in one round trip"""
+"""requests that are taken from the budget at once: about those of a poll, in one round trip.
+What a throttled pull leaves of them is not given back: it is far less than its rest costs."""
 _NONE = timedelta()
 _TOLERATED_SKEW = timedelta(seconds=5)
 """the Date header has whole seconds and its answer took a while"""
@@ -143,6 +144,7 @@ class ActivityClient:
             answer = self._sent(method, url)
         if answer.status != 200:
             raise self._fault(answer)
+        self._budget.answered(self.tenant)
         return answer
 
     def _fault(self, answer: Answer) -> TrailkeeperError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from urllib.parse import urlsplit
 
 import structlog
@@ -23,9 +24,12 @@ BASELINE = 1900
 """a little below the documented 2,000: two minutes' borders are not the service's"""
 LEAST = 30
 _REST_SECONDS = 5.0
-"""after the first AF429; doubles with each that follows within `_REMEMBERED_SECONDS`"""
+"""after the first AF429; doubles with each that follows within `_REMEMBERED_SECONDS`, unless
+requests went well in between"""
 _LONGEST_REST_SECONDS = 600.0
 _REMEMBERED_SECONDS = 900
+_WENT_WELL = 5
+"""answers to one process between two refusals that make the second one a first"""
 _ONE_BURST_SECONDS = 2
 """threads that are refused side by side are one refusal"""
 _MOST_HALVINGS = 6
@@ -43,6 +47,7 @@ class RequestBudget:
         self._shared: _Counter | None = None
         self._shared_again_at = 0.0
         self._guard = threading.Lock()
+        self._went_well: Counter[str] = Counter()
 
     def take(self, tenant: str, requests: int = 1) -> float:
         """0.0 goes ahead; otherwise seconds until there is room."""
@@ -52,13 +57,21 @@ class RequestBudget:
         except StorageError:
             return self._without_redis().take(tenant, requests, self._per_minute)
 
+    def answered(self, tenant: str) -> None:
+        # Counted in this process alone, and two threads may lose one: it costs every request.
+        self._went_well[tenant] += 1
+
     def slow_down(self, tenant: str) -> float:
-        """Halve what the tenant gets, for a quarter of an hour; seconds to rest."""
-        counter = self._counter()
+        """Halve what the tenant gets, for a quarter of an hour; seconds to rest.
+
+        Refusals one after another halve it again and double the rest. One that comes after the
+        service has answered begins anew: it refuses now and then, and not this tenant's pace.
+        """
+        counter, in_a_row = self._counter(), self._went_well.pop(tenant, 0) < _WENT_WELL
         try:
-            refusals = counter.refused(tenant)
+            refusals = counter.refused(tenant, in_a_row=in_a_row)
         except StorageError:
-            refusals = self._without_redis().refused(tenant)
+            refusals = self._without_redis().refused(tenant, in_a_row=in_a_row)
         rest: float = min(_REST_SECONDS * 2 ** (refusals - 1), _LONGEST_REST_SECONDS)
         return rest * random.uniform(1.0, 1.3)  # noqa: S311 - spreads workers, guards nothing
 
@@ -94,11 +107,14 @@ class _Counter:
         until = self._limiter.get_window_stats(item, tenant).reset_time
         return max(until - time.time(), 1.0)
 
-    def refused(self, tenant: str) -> int:
-        """How many refusals within the remembered time, this one included; bursts count once."""
+    def refused(self, tenant: str, *, in_a_row: bool) -> int:
+        """How many refusals in a row within the remembered time, this one included; those of a
+        burst count once."""
         if self._storage.incr(f"feed-burst/{tenant}", _ONE_BURST_SECONDS) > 1:
             return max(self._storage.get(f"feed-refused/{tenant}"), 1)
         self._limits.pop(tenant, None)
+        if not in_a_row:
+            self._storage.clear(f"feed-refused/{tenant}")
         return self._storage.incr(f"feed-refused/{tenant}", _REMEMBERED_SECONDS)
 
     def _halvings(self, tenant: str) -> int:
