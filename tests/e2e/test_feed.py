@@ -332,6 +332,37 @@ def test_a_refused_content_type_stops_only_itself(boxed: Boxed, tmp_path: Path) 
             assert all(gap.window.end <= clock.now() - 6.9 * DAY for gap in forgotten)
 
 
+def test_refused_in_a_listing_is_left_alone(boxed: Boxed, tmp_path: Path) -> None:
+    """A content type that a listing refuses, though its subscription runs, is not asked for every
+    minute; on the day after it is, and its parking is lifted with the first answer."""
+    with boxed() as box:
+        folder = configured(tmp_path, box)
+        clock = ShiftedClock()
+        with opened(folder, clock) as world:
+
+            def listings_later(minutes: float) -> int:
+                clock.ahead += timedelta(minutes=minutes)
+                ahead = clock.ahead.total_seconds()
+                box.control.set_clock(events_offset=ahead, identity_offset=ahead)
+                box.control.clear_counters()
+                serve(world, "contoso")
+                called = box.control.counters()["by_tenant"]["contoso"]
+                return sum(times for name, times in called.items() if "content" in name)
+
+            serve(world, "contoso")
+            assert listings_later(2) == 4
+            box.control.set_fault(
+                "af_error", "contoso", calls=["content"], code="AF20012", status=400
+            )
+            assert listings_later(2) == 4
+            (parking,) = world.ledger.parkings("contoso")
+            assert parking.content_type
+            assert listings_later(2) == 3
+            assert listings_later(10) == 3
+            listings_later(24 * 60)
+            assert world.ledger.parkings("contoso") == []
+
+
 def test_twenty_tenants_through_beat_and_workers(
     boxed: Boxed, tmp_path: Path, redis: RedisServer
 ) -> None:

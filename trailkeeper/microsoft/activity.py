@@ -210,6 +210,7 @@ class _Pull:
                 raise
             except NeedsPerson as error:
                 self.closed[content_type] = error
+                self.subscriptions.forget(self.client.tenant)
             except TrailkeeperError as error:
                 errors.append(error)
         throttled = next((error for error in errors if isinstance(error, Throttled)), None)

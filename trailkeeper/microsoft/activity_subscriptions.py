@@ -76,6 +76,10 @@ class Subscriptions:
         enabled, seen_at = self._seen.get(tenant, (frozenset[str](), now))
         return enabled >= set(content_types) and now - seen_at < _LOOK_AGAIN
 
+    def forget(self, tenant: str) -> None:
+        """One of them was refused, whatever was seen: look them and the parkings up again."""
+        self._seen.pop(tenant, None)
+
     def enabled(self, client: ActivityClient) -> frozenset[str]:
         """As the feed lists them; one sample of the documentation omits the status."""
         shown = read_list(client.get(client.url("subscriptions/list")))
@@ -86,7 +90,7 @@ class Subscriptions:
 
         It is noted before it is asked, so that a process that dies in between asks no second time.
         """
-        self._seen.pop(client.tenant, None)
+        self.forget(client.tenant)
         now = self._clock.now()
         key = f"feed_started/{client.tenant}/{content_type}"
         if not self._ledger.claim(key, now, now - START_AGAIN):
