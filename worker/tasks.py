@@ -15,7 +15,7 @@ from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.steps.plan import announce_due, plan_feeds, plan_tenants
+from trailkeeper.steps.plan import announce_due, announce_next, plan_feeds, plan_tenants
 from trailkeeper.steps.pull import Outcome
 from worker.announcer import CeleryAnnouncer
 from worker.app import app
@@ -29,10 +29,6 @@ _VACUUM_AFTER = timedelta(days=1)
 _SHORT = (Purpose.INCREMENTAL, Purpose.REREAD)
 _LOOKED_AT = 1 / 12
 """of the tenants' certificates at each tick, twelve times an hour"""
-_NEXT_AFTER_SEARCH = 4
-"""Segments of the same stream announced when one is done or shared, so that nothing due waits for
-the next tick. For a feed it is one: it took one place in the queue and gives one back, so that a
-thousand backlogs never fill the queue in front of the fresh polls."""
 
 
 def task(name: Task) -> Callable[[Callable[..., str | None]], Any]:
@@ -140,10 +136,7 @@ def pull_segment(world: World, segment_id: int) -> str:
 
 
 def _announce_next(world: World, stream: Stream) -> None:
-    most = 1 if stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
-    places = world.settings.service.searches_per_tenant
-    due = world.ledger.due(world.clock.now(), most, places, stream)
-    _announcer().pull([segment.id for segment in due])
+    announce_next(world.settings, world.ledger, _announcer(), stream, world.clock.now())
 
 
 def _is_short(segment: Segment) -> bool:

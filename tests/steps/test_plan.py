@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from trailkeeper.model.report import Month
-from trailkeeper.model.segment import Finding, Landed, Verdict
+from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Parking
 from trailkeeper.settings import Settings, load
-from trailkeeper.steps.plan import announce_due, plan_feeds
+from trailkeeper.steps.plan import announce_due, announce_next, plan_feeds
 from trailkeeper.store.ledger import SqlLedger, open_ledger
 from trailkeeper.store.outbox import SqlOutbox
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
 FLEET = 60
 TENANT = """
 tenant_id = "00000000-0000-4000-8000-0000000000{number:02}"
@@ -134,3 +137,40 @@ def test_a_parked_feed_is_not_planned(settings: Settings, ledger: SqlLedger) -> 
     plan_feeds(settings, ledger, said, NOW + timedelta(minutes=5))
     (segment,) = ledger.segments(said.taken())
     assert (segment.stream.tenant, segment.window.start) == ("t07", NOW)
+
+
+def backlog(ledger: SqlLedger, hours: int) -> list[int]:
+    """So many hours of back-fill of one tenant; their ids, as they are due."""
+    stream = Stream("t07", Source.ACTIVITY)
+    wanted = [
+        NewSegment(
+            stream,
+            Window(NOW - (n + 1) * HOUR, NOW - n * HOUR, Axis.AVAILABLE),
+            Purpose.COLLECT,
+        )
+        for n in range(1, hours + 1)
+    ]
+    ledger.plan(stream, lambda frontier: wanted, NOW)
+    due = ledger.due(NOW + timedelta(minutes=3), 1000, 1000, stream)
+    return [segment.id for segment in due if segment.purpose is Purpose.COLLECT]
+
+
+def test_fresh_announcements_hide_nothing(
+    settings: Settings, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More polls than a sweep announces wait in the queue: what else is due is announced."""
+    monkeypatch.setattr("trailkeeper.steps.plan._ANNOUNCED_AT_ONCE", 10)
+    now = NOW + timedelta(minutes=2)
+    plan_feeds(settings, ledger, Said(), now)
+    waiting = backlog(ledger, 2)
+    assert sweep(settings, ledger, now + 30 * SECOND) == waiting
+    assert len(sweep(settings, ledger, now + 90 * SECOND)) == 10
+
+
+def test_the_next_of_a_backlog_is_no_poll(settings: Settings, ledger: SqlLedger) -> None:
+    """A feed's back-fill gives its place in the queue to its next piece; the poll has its own."""
+    said, now = Said(), NOW + timedelta(minutes=2)
+    plan_feeds(settings, ledger, Said(), now)
+    waiting = backlog(ledger, 3)
+    announce_next(settings, ledger, said, Stream("t07", Source.ACTIVITY), now)
+    assert said.taken() == waiting[:1]

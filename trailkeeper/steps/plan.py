@@ -154,9 +154,12 @@ def announce_due(
     settings: Settings, ledger: Ledger, outbox: Outbox, announcer: Announcer, now: datetime
 ) -> Announced:
     """Send to the queue what is due: the queue is a hint, and this repairs it."""
-    per_stream = settings.service.searches_per_tenant
-    due = ledger.due(now, limit=_ANNOUNCED_AT_ONCE, per_stream=per_stream)
-    announcer.pull([segment.id for segment in due if not _just_announced(segment, now)])
+    # A feed has one poll waiting at most: those just announced hide nothing that is due.
+    limit = _ANNOUNCED_AT_ONCE + len(settings.tenants)
+    found = ledger.due(now, limit=limit, per_stream=settings.service.searches_per_tenant)
+    due = [segment.id for segment in found if not _just_announced(segment, now)]
+    due = due[:_ANNOUNCED_AT_ONCE]
+    announcer.pull(due)
     to_merge = ledger.tenants_to_merge()
     for tenant in to_merge:
         announcer.merge(tenant)
@@ -166,12 +169,31 @@ def announce_due(
     return Announced(len(due), len(to_merge), len(owed))
 
 
+def announce_next(
+    settings: Settings, ledger: Ledger, announcer: Announcer, stream: Stream, now: datetime
+) -> None:
+    """When a segment of a backlog is done or shared, the next of its stream awaits no sweep.
+
+    For a feed it is one: it took one place in the queue and gives one back, so that a thousand
+    backlogs never fill the queue in front of the fresh polls. The poll that waits has been
+    announced at its own turn.
+    """
+    most = 1 if stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
+    due = ledger.due(now, most + 1, settings.service.searches_per_tenant, stream)
+    backlog = [segment.id for segment in due if not _is_poll(segment)]
+    announcer.pull(backlog[:most])
+
+
+def _is_poll(segment: Segment) -> bool:
+    return segment.stream.source is Source.ACTIVITY and segment.purpose is Purpose.INCREMENTAL
+
+
 def _just_announced(segment: Segment, now: datetime) -> bool:
     """A poll that `plan_feeds` has announced a moment ago: its message still waits in the queue."""
-    is_poll = segment.stream.source is Source.ACTIVITY and segment.purpose is Purpose.INCREMENTAL
     untried = not segment.attempts and not segment.error
-    return is_poll and untried and now - _POLL_PATIENCE < segment.due_at < now
+    return _is_poll(segment) and untried and now - _POLL_PATIENCE < segment.due_at < now
 
 
 _POLL_PATIENCE = timedelta(minutes=1)
 _ANNOUNCED_AT_ONCE = 1000
+_NEXT_AFTER_SEARCH = 4
