@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from trailkeeper.errors import NeedsPerson
-from trailkeeper.model.feed import HOUR, LOOKBACK, lacking
-from trailkeeper.model.segment import NewSegment, Purpose
+from trailkeeper.model.feed import HOUR, LOOKBACK, lacking, refused_types
+from trailkeeper.model.segment import NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Stream
-from trailkeeper.model.window import Window
+from trailkeeper.model.window import Window, subtract
 from trailkeeper.ports import Ledger, Parking, Pulled
 
 log = structlog.get_logger()
@@ -50,6 +50,33 @@ def note_content_types(
     for name in pulled.answered:
         ledger.content_answered(stream.tenant, stream.source, name)
         log.info("content_type_unparked", content_type=name)
+
+
+def ask_what_was_missed(ledger: Ledger, stream: Stream, pulled: Pulled, now: datetime) -> None:
+    """Plan what lacks a content type because another pull was under way when it was lifted.
+
+    To be called after what this pull found has landed and was noted. Whichever of the two comes
+    later sees the other: the one that lacks the content type that it is parked no longer, the one
+    that lifted it what has landed without it.
+    """
+    lacked = frozenset[str]().union(*map(refused_types, pulled.findings))
+    missed = lacking(pulled.findings, lacked - _of(ledger, stream).keys()) if lacked else []
+    if pulled.answered:
+        missed += _landed_without(ledger, stream, pulled, now)
+    pieces = [piece for window in missed for piece in window.pieces(24 * HOUR)]
+    if pieces:
+        again = [NewSegment(stream, piece, Purpose.RETRY, 1, now) for piece in pieces]
+        ledger.plan(stream, lambda frontier: again, now)
+
+
+def _landed_without(ledger: Ledger, stream: Stream, pulled: Pulled, now: datetime) -> list[Window]:
+    """What others landed meanwhile; all that is not merged, since its findings show after that."""
+    asked = Window(now - 2 * LOOKBACK, now, stream.source.axis)
+    known = [s for s in ledger.unfinished(stream.tenant, asked) if s.stream == stream]
+    landed = [s.window for s in known if s.state is SegmentState.LANDED]
+    planned = [s.window for s in known if s.purpose is Purpose.RETRY]
+    missed = [*landed, *lacking(ledger.findings(stream, asked), pulled.answered)]
+    return subtract(missed, [*planned, *(finding.window for finding in pulled.findings)])
 
 
 def _of(ledger: Ledger, stream: Stream) -> dict[str, Parking]:

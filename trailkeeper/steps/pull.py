@@ -33,7 +33,7 @@ from trailkeeper.model.segment import (
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import subtract, union
 from trailkeeper.ports import PAUSED, AuditSource, Clock, Landing, Ledger, Parking, Pulled
-from trailkeeper.steps.content_types import asked_again, note_content_types
+from trailkeeper.steps.content_types import ask_what_was_missed, asked_again, note_content_types
 from trailkeeper.steps.heartbeat import Heartbeat
 from trailkeeper.steps.places import Places, PlaceTurn
 
@@ -172,6 +172,7 @@ class PullStep:
         self.ledger.land(leased.lease, landed, pulled.findings, planned, now, pulled.marks)
         # Only whoever still owned the segment may speak for the stream.
         note_content_types(self.ledger, leased.segment.stream, pulled, now, PARKED_RETRY)
+        ask_what_was_missed(self.ledger, leased.segment.stream, pulled, now)
         turn.ended(clean=pulled.interrupted is None)
         self._interrupted(leased, pulled.interrupted)
         if pulled.interrupted is None and leased.parked:
