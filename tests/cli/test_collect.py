@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -187,6 +188,33 @@ def test_waiting_for_others_to_do_the_work(seeded: Line) -> None:
     out, err = waiting.communicate(timeout=240)
     assert waiting.returncode == 0, err
     assert json.loads(out)["gaps"] == []
+
+
+_TELLS_OF_FORKS = """
+import os
+from pathlib import Path
+os.register_at_fork(before=lambda: Path({told!r}).touch())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "forked"),
+    [
+        (("--from", "last tuesday"), False),
+        (("--from", DAYS[0], "--to", DAYS[1], "--source", "activity"), False),
+        (("--from", DAYS[0], "--to", DAYS[1], "--source", "exchange"), True),
+    ],
+)
+def test_processes_where_they_are_of_use(
+    seeded: Line, tmp_path: Path, words: tuple[str, ...], forked: bool
+) -> None:
+    """Pulling processes are started for a search that can be meant, and for nothing else."""
+    told = tmp_path / "told"
+    (tmp_path / "sitecustomize.py").write_text(_TELLS_OF_FORKS.format(told=str(told)))
+    seeded.environment["PYTHONPATH"] = str(tmp_path)
+    seeded.replace('sources = ["exchange"]', 'sources = ["exchange", "activity"]')
+    seeded.run("collect", "--tenant", seeded.tenant, *words)
+    assert told.exists() is forked
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,11 @@ def collect(
     with opened(config, verbose) as world, ExitStack() as open_until_done:
         stopping = SharedFlag()
         pullers: Mapping[Source, Pullers] = {}
-        if not enqueue:  # forked before anything is opened
+        asked = _asked(world, tenant, start, end, source, waits_for_nothing=wait and not enqueue)
+        if not enqueue and asked.searches:  # forked before anything is opened
             most = world.settings.service.searches_per_tenant
             processes = pulling_processes(world.settings, most, stopping)
             pullers = open_until_done.enter_context(processes)
-        asked = _asked(world, tenant, start, end, source, waits_for_nothing=wait and not enqueue)
         step = _step(world, stopping, pullers)
         added = step.plan(asked.tenant.name, asked.wanted)
         if enqueue:
@@ -112,6 +112,12 @@ class _Asked:
     wanted: tuple[Wanted, ...]
     """the streams that can be read, each with the range on its own axis"""
 
+    @property
+    def searches(self) -> bool:
+        from trailkeeper.model.stream import Source
+
+        return any(stream.source is Source.EXCHANGE for stream, _ in self.wanted)
+
 
 def _asked(
     world: World,
@@ -122,6 +128,8 @@ def _asked(
     *,
     waits_for_nothing: bool,
 ) -> _Asked:
+    """What is wanted, from the configuration alone: nothing is opened. Raises `UsageError`."""
+    from trailkeeper.bootstrap import READABLE
     from trailkeeper.cli.ranges import chosen_sources, past_range
     from trailkeeper.errors import UsageError
     from trailkeeper.model.stream import Stream
@@ -135,9 +143,7 @@ def _asked(
     if was_cut:
         output.note(f"--to lies in the future: collecting up to now, {iso(asked[1])}.")
     wanted = (
-        (Stream(name, each), Window(*asked, each.axis))
-        for each in sources
-        if each in world.cover.readable
+        (Stream(name, each), Window(*asked, each.axis)) for each in sources if each in READABLE
     )
     return _Asked(tenant, asked, sources, tuple(wanted))
 
