@@ -189,7 +189,7 @@ def test_up_drains_every_queue() -> None:
     """The workers that `up` starts listen to every queue there is, each to its own."""
     from trailkeeper.supervisor.service import KEEPING_QUEUES
 
-    assert sorted([Queue.PULL, *KEEPING_QUEUES]) == sorted(Queue)
+    assert sorted([Queue.PULL, Queue.PLAN, *KEEPING_QUEUES]) == sorted(Queue)
 
 
 def test_a_pulling_worker_loads_no_tables(configuration: dict[str, str]) -> None:
@@ -203,6 +203,25 @@ def test_a_pulling_worker_loads_no_tables(configuration: dict[str, str]) -> None
     )
     loaded = set(json.loads(_in_fresh_process(code, **configuration)))
     assert "requests" in loaded
+    assert loaded.isdisjoint({"polars", "deltalake", "pandas", "pyarrow", "matplotlib", "sandbox"})
+
+
+def test_a_planning_worker_loads_no_tables(configuration: dict[str, str]) -> None:
+    """One that has taken every tick has none of what makes a keeping worker heavy."""
+    code = (
+        "import json, sys\n"
+        "from worker import tasks\n"
+        "from worker.announcer import CeleryAnnouncer\n"
+        "for name in ('pull', 'merge', 'deliver', 'report', 'compact', 'months'):\n"
+        "    setattr(CeleryAnnouncer, name, lambda self, *words: None)\n"
+        "for name in ('collect', 'feeds', 'months', 'compact'):\n"
+        "    getattr(tasks, f'tick_{name}')()\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    said = _in_fresh_process(code, **configuration)
+    loaded = set(json.loads(said.splitlines()[-1]))
+    assert said.count("task_finished") == 4
+    assert "sqlalchemy" in loaded
     assert loaded.isdisjoint({"polars", "deltalake", "pandas", "pyarrow", "matplotlib", "sandbox"})
 
 

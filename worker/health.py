@@ -1,9 +1,10 @@
-"""One line and an exit code for probes: `python -m worker.health pull|keep|beat`, 0 alive, 1 not.
+"""One line and an exit code for probes: `python -m worker.health ROLE`, 0 alive, 1 not.
 
 Whoever asks will restart what answers 1, so it condemns only what a restart can mend:
 
-- A worker's node (`pull@HOST`, `keep@HOST`) is pinged through Redis. Its main process answers while
-  its children pull or merge for as long as they like, so long work is never mistaken for death.
+- A worker's node (`pull@HOST`, `plan@HOST`, `keep@HOST`) is pinged through Redis. Its main process
+  answers while its children pull or merge for as long as they like, so long work is never mistaken
+  for death.
 - Beat writes its schedule file at least every four minutes while it ticks. An old file means that
   it hangs. The time only tells on a disk: on tmpfs, where the file is mapped into memory, it stands
   still (seen with GNU dbm).
@@ -40,8 +41,9 @@ class Role(StrEnum):
     """What runs in the container that asks."""
 
     PULL = "pull"
+    PLAN = "plan"
     KEEP = "keep"
-    """every queue but `pull`"""
+    """every queue but `pull` and `plan`"""
     BEAT = "beat"
 
 

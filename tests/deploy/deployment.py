@@ -17,7 +17,8 @@ from trailkeeper.messages import Queue
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-PARTS = {"pull", "keep", "beat"}
+WORKERS = ("pull", "plan", "keep")
+PARTS = {*WORKERS, "beat"}
 UID = 10001
 
 Tree = dict[str, Any]

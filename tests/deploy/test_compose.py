@@ -15,6 +15,7 @@ from tests.deploy.deployment import (
     DEPLOY,
     PARTS,
     ROOT,
+    WORKERS,
     Tree,
     celery_words,
     compose,
@@ -31,7 +32,7 @@ EXAMPLE = DEPLOY / "trailkeeper.d.example"
 
 def test_queues_consumed() -> None:
     """Every queue is consumed by exactly one service, so that only the keeper merges."""
-    assert consumed([SERVICES[name]["command"] for name in ("pull", "keep")]) == ALL_QUEUES
+    assert consumed([SERVICES[name]["command"] for name in WORKERS]) == ALL_QUEUES
 
 
 def test_one_beat() -> None:
@@ -110,7 +111,7 @@ def test_example_configuration_fits() -> None:
     service = settings.service
     named = {service.redis_password, service.token_key, service.token_key_previous}
     assert named <= secrets
-    for name in ("pull", "keep", "cli"):
+    for name in (*WORKERS, "cli"):
         assert {f"file:/run/secrets/{held}" for held in SERVICES[name]["secrets"]} >= named
         targets = {substituted(volume).split(":")[1] for volume in SERVICES[name]["volumes"]}
         assert {str(service.data), "/run/tenants", "/etc/trailkeeper"} <= targets

@@ -10,6 +10,7 @@ from tests.deploy.deployment import (
     DEPLOY,
     PARTS,
     SERVICES_USER,
+    WORKERS,
     Tree,
     celery_words,
     compose,
@@ -49,7 +50,7 @@ def test_listed_files_exist() -> None:
 
 def test_queues_consumed() -> None:
     """Every queue is consumed by exactly one deployment."""
-    assert consumed([_container(name)["command"] for name in ("pull", "keep")]) == ALL_QUEUES
+    assert consumed([_container(name)["command"] for name in WORKERS]) == ALL_QUEUES
 
 
 def test_same_commands_as_compose() -> None:

@@ -46,7 +46,7 @@ def collecting(tmp_path: Path) -> Iterator[tuple[Path, Sandbox]]:
 def _ready(service: Running) -> bool:
     assert service.process.poll() is None, service.stderr
     said = service.stderr
-    return "keep@" in said and "pull@" in said and "beat: Starting" in said
+    return all(f"{name}@" in said for name in ("keep", "plan", "pull")) and "beat: Starting" in said
 
 
 def test_up_collects_reports_and_leaves_nothing(

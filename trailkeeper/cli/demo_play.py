@@ -126,7 +126,7 @@ def _play(stage: _Stage) -> bool:
         with running_service(settings, stage.supervisor, stage.stopping) as service:
             stage.say(f"redis     {service.redis}")
             pulling = settings.service.workers
-            stage.say(f"workers   {pulling} pulling, {KEEPING} keeping; beat ticks")
+            stage.say(f"workers   {pulling} pulling, {KEEPING} keeping, one planning; beat ticks")
             done = _watch(stage, lab, world, months)
             stage.supervisor.stop(lambda: stage.stop.asked)
     finally:

@@ -60,7 +60,7 @@ def _banner(settings: Settings, redis: str) -> Iterator[str]:
     tenants, kept = len(settings.tenants), settings.service
     yield f"trailkeeper is up: {tenants} tenant{'' if tenants == 1 else 's'}, {settings.folder}"
     yield f"  redis    {redis}"
-    yield f"  workers  {kept.workers} pulling, {KEEPING} keeping; beat ticks"
+    yield f"  workers  {kept.workers} pulling, {KEEPING} keeping, one planning; beat ticks"
     yield f"  data     {kept.data}"
     yield f"  lake     {kept.lake}"
     if not settings.mail:

@@ -28,8 +28,9 @@ _BEAT_STOP_SECONDS = 4.0
 _CHECKOUT = Path(__file__).parents[2]
 
 KEEPING = 2
-"""keeping processes: while one merges or reports for minutes, the other one plans"""
-KEEPING_QUEUES = (Queue.PLAN, Queue.MERGE, Queue.REPORT, Queue.MAIL)
+"""keeping processes: while one compacts or reports for minutes, the other one merges"""
+KEEPING_QUEUES = (Queue.MERGE, Queue.REPORT, Queue.MAIL)
+"""Ticks have a process of their own: two long merges would hold up every tenant's next minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def children(settings: Settings, variables: dict[str, str]) -> Iterable[ChildSpe
     common = {**variables, FOLDER_VARIABLE: str(settings.folder), **import_path()}
     data, workers = settings.service.data, settings.service.workers
     yield _celery("pull", data, common, *_worker("pull", [Queue.PULL], workers))
+    yield _celery("plan", data, common, *_worker("plan", [Queue.PLAN], 1))
     yield _celery("keep", data, common, *_worker("keep", KEEPING_QUEUES, KEEPING))
     # An empty pid file name: Celery's lock would outlive a kill, ours does not.
     yield _celery("beat", data, common, "-A", "beat.app", "beat", "--pidfile=")
