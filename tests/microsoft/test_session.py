@@ -34,6 +34,30 @@ def test_the_configured_authority_wins_over_the_environment(
         assert session.request("GET", server.url).body == b"hello"
 
 
+def test_the_environments_authority_counts_where_none_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """REQUESTS_CA_BUNDLE is believed by a session without a bundle of its own."""
+    with tls_server(lambda _: Reply(200, b"hello")) as server:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.ca_bundle))
+        with Session(allowed_hosts=[server.host]) as session:
+            assert session.request("GET", server.url).body == b"hello"
+
+
+def test_the_environments_proxy_is_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPS_PROXY is asked first, and NO_PROXY leaves a host out of it."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with tls_server(lambda _: Reply(200, b"hello")) as server:
+        with session_for(server) as session, pytest.raises(Transient):
+            session.request("GET", server.url)
+        assert server.requests == []
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        with session_for(server) as session:
+            assert session.request("GET", server.url).body == b"hello"
+
+
 def test_a_server_of_another_authority_is_a_matter_of_configuration(tmp_path: Path) -> None:
     """A server certificate the bundle does not vouch for ends in a sentence with a remedy."""
     with tls_server(lambda _: Reply()) as one, tls_server(lambda _: Reply()) as other:

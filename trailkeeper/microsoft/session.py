@@ -23,7 +23,6 @@ from uuid import uuid4
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
 from trailkeeper.errors import ConfigurationError, Transient
@@ -58,18 +57,6 @@ class _Request:
     token: str | None = field(repr=False)
     max_bytes: int
     read_timeout: float
-
-
-class _Bearer(AuthBase):
-    """Sets the token, or nothing. Being there at all keeps requests from reading ~/.netrc."""
-
-    def __init__(self, token: str | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class Session:
@@ -173,17 +160,11 @@ class Session:
         timeouts = (self._connect_timeout, request.read_timeout)
         status, received = 0, 0
         try:
-            prepared = http.prepare_request(
-                requests.Request(
-                    request.method,
-                    request.url,
-                    headers={"Accept-Encoding": "gzip", **request.headers},
-                    data=request.body,
-                    auth=_Bearer(request.token),
-                )
-            )
             with http.send(
-                prepared, timeout=timeouts, allow_redirects=False, **self._way_to(request.url)
+                _prepared(http, request),
+                timeout=timeouts,
+                allow_redirects=False,
+                **self._way_to(request.url),
             ) as response:
                 status = response.status_code
                 answer = self._read(response, request, started + self._total_timeout)
@@ -199,7 +180,7 @@ class Session:
     def _way_to(self, url: str) -> Mapping[str, Any]:
         """Proxy and authorities, as `requests` finds them in the environment: once a host.
 
-        `requests.Session.request` looks for them at each request, which took a third of its time.
+        `requests.Session.request` looks for them at each request: 80 of its 220 µs.
         """
         host = urlsplit(url).netloc
         found = self._ways.get(host)
@@ -256,6 +237,20 @@ class Connection:
         patience = self._session._read_timeout
         request = _Request(method, url, headers, body, token, max_bytes, patience)
         return self._session._ask(self._http, request)
+
+
+def _prepared(http: requests.Session, request: _Request) -> requests.PreparedRequest:
+    """As `requests.Session.prepare_request` does it, but for ~/.netrc; 25 µs instead of 75."""
+    headers = {**http.headers, "Accept-Encoding": "gzip", **request.headers}
+    if request.token:
+        headers["Authorization"] = f"Bearer {request.token}"
+    prepared = requests.PreparedRequest()
+    prepared.prepare_method(request.method)
+    prepared.prepare_url(request.url, None)
+    prepared.prepare_headers(headers)
+    prepared.prepare_cookies(http.cookies)
+    prepared.prepare_body(request.body, None)
+    return prepared
 
 
 def _joined(base: str, location: str) -> str:
