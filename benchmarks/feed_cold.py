@@ -25,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from benchmarks.lab import TENANT, Lab, lab
 from trailkeeper import logs
 from trailkeeper.bootstrap import World
+from trailkeeper.garbage import collect_seldom
 from trailkeeper.microsoft.activity import THREADS
 from trailkeeper.model.feed import content_types
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose
@@ -135,6 +136,7 @@ def work(configuration: str, role: str, until: str) -> None:
         import deltalake  # noqa: F401 - loaded before the clock starts, as in a service
         import polars  # noqa: F401
     _ = world.sources, world.ledger.tenants_to_merge()
+    collect_seldom()  # as each worker's process does
     print("ready", flush=True)
     sys.stdin.readline()
     if role == "pull":

@@ -11,6 +11,7 @@ from celery.signals import (
 )
 
 from trailkeeper import logs
+from trailkeeper.garbage import collect_seldom
 from trailkeeper.microsoft.private_memory import forbid_core_files
 from trailkeeper.supervisor.leash import die_with_parent
 from worker import world
@@ -38,6 +39,7 @@ def _open(**_: object) -> None:
     die_with_parent()
     forbid_core_files()
     world.open_world()
+    collect_seldom()
 
 
 @worker_process_shutdown.connect
