@@ -1,16 +1,19 @@
 """Cold pull of one tenant's feed, against a bare threaded reader of the same blobs.
 
-    python -m benchmarks.feed_cold [--records 100000] [--latency 0.15] [--threads 16]
+    python -m benchmarks.feed_cold [--records 100000] [--latency 0.15] [--pullers 1]
 
 *Bare*: a pool of threads fetches every blob over the same TLS with `requests`, one session, and
-throws the bodies away. *Ours*: a fresh ledger and lake; the window is listed, every blob is a row
-before it is fetched, the records are parsed, landed with fsync and committed to the Delta table.
-Pulling and merging are two processes, as in the service. The two take turns in one run.
+throws the bodies away. *Ours*: a fresh ledger and lake; the window is planned as a back-fill and
+listed, every blob is a row before it is fetched, the records are parsed, landed with fsync and
+committed to the Delta table. Pulling and merging are two processes, as in the service; with
+`--pullers 2` there are as many pulling ones as `up` starts, and the bare reader, which stays one
+process, has as many connections as they have together. The two take turns in one run.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,12 +31,13 @@ from trailkeeper.bootstrap import World
 from trailkeeper.garbage import collect_seldom
 from trailkeeper.microsoft.activity import THREADS
 from trailkeeper.model.feed import content_types
-from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose
+from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.settings import load
 
 STREAM = Stream(TENANT, Source.ACTIVITY)
+AXIS = Axis.AVAILABLE
 BLOB_RECORDS = 56
 
 
@@ -56,7 +60,7 @@ def main() -> None:
         _subscribe(found)
         found.control.render_blobs()
         blobs = [(blob["contentId"], blob["records"]) for blob in found.control.blobs(TENANT)]
-        window = Window(start, end, Axis.AVAILABLE)
+        window = Window(start, end, AXIS)
         for latency in (0.0, options.latency):
             found.control.alter(TENANT, seconds_per_blob=latency)
             _compare(found, blobs, window, latency, options)
@@ -66,7 +70,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--latency", type=float, default=0.15, help="seconds a blob")
-    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument("--threads", type=int, default=THREADS, help="for each puller")
+    parser.add_argument("--pullers", type=int, default=1, help="pulling processes")
     parser.add_argument("--rounds", type=int, default=2)
     return parser.parse_args()
 
@@ -80,11 +85,12 @@ def _compare(
 ) -> None:
     bare, ours = [], []
     peak = 0
-    for number in range(options.rounds):
-        bare.append(_bare(found, blobs, options.threads))
-        seconds, peak = _ours(found, window, f"{latency}-{number}", sum(n for _, n in blobs))
-        ours.append(seconds)
     records = sum(number for _, number in blobs)
+    for number in range(options.rounds):
+        bare.append(_bare(found, blobs, options.threads * options.pullers))
+        name = f"{latency}-{number}"
+        seconds, peak = _ours(found, window, name, records, options.pullers)
+        ours.append(seconds)
     print(f"{latency * 1000:.0f} ms a blob: {records:,} records in {len(blobs):,} blobs")
     print(f"  bare reader   {records / min(bare):>9,.0f} records/s  ({min(bare):.1f} s)")
     print(f"  ours          {records / min(ours):>9,.0f} records/s  ({min(ours):.1f} s)")
@@ -140,8 +146,7 @@ def work(configuration: str, role: str, until: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     if role == "pull":
-        while _pull_one(world):
-            pass
+        _pull_all(world)
         line = next(x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
         print(line.split()[1], flush=True)
     else:
@@ -153,19 +158,28 @@ def work(configuration: str, role: str, until: str) -> None:
     world.close()
 
 
-def _pull_one(world: World) -> bool:
-    due = world.ledger.due(world.clock.now(), 1, 10)
-    for segment in due:
-        world.pull(segment.id, "puller")
-    return bool(due)
+def _pull_all(world: World) -> None:
+    """Until nothing is left, nor under way: what a pull leaves over is the next segment."""
+    at_once = world.settings.service.searches_per_tenant
+    always = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC), AXIS)
+    while True:
+        for segment in world.ledger.due(world.clock.now(), 1, at_once):
+            world.pull(segment.id, f"puller {os.getpid()}")
+            break
+        else:
+            left = world.ledger.unfinished(TENANT, always)
+            if all(segment.state is SegmentState.LANDED for segment in left):
+                return
+            time.sleep(0.02)
 
 
-def _ours(found: Lab, window: Window, name: str, records: int) -> tuple[float, int]:
+def _ours(found: Lab, window: Window, name: str, records: int, pullers: int) -> tuple[float, int]:
     """Seconds from the first listing to the last commit, and the puller's peak in KiB."""
     configuration = _fresh(found, name)
     world = World(load(configuration))
-    segment = NewSegment(STREAM, window, Purpose.COLLECT)
-    world.ledger.plan(STREAM, lambda frontier: [segment], world.clock.now())
+    length = world.settings.collection.feed_cadence().segment_length
+    segments = [NewSegment(STREAM, piece, Purpose.BACKFILL) for piece in window.pieces(length)]
+    world.ledger.plan(STREAM, lambda frontier: segments, world.clock.now())
     world.close()
     workers = [
         subprocess.Popen(
@@ -174,7 +188,7 @@ def _ours(found: Lab, window: Window, name: str, records: int) -> tuple[float, i
             stdout=subprocess.PIPE,
             text=True,
         )
-        for role in ("pull", "merge")
+        for role in ("merge", *["pull"] * pullers)
     ]
     for worker in workers:
         assert worker.stdout
@@ -184,13 +198,12 @@ def _ours(found: Lab, window: Window, name: str, records: int) -> tuple[float, i
         assert worker.stdin
         worker.stdin.write("\n")
         worker.stdin.flush()
-    puller, merger = workers
+    merger = workers[0]
     assert merger.stdout
-    assert puller.stdout
     stored = int(merger.stdout.readline())
     seconds = time.perf_counter() - started
     assert stored == records, (stored, records)
-    peak = int(puller.stdout.readline())
+    peak = max(int(puller.stdout.readline()) for puller in workers[1:] if puller.stdout)
     for worker in workers:
         worker.wait(30)
     return seconds, peak

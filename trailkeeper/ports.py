@@ -87,6 +87,8 @@ class Pulled:
     """content types of the feed that were asked for and need a person; the others were read"""
     answered: frozenset[str] = frozenset()
     """content types of the feed that were parked, were tried again, and were read"""
+    cuts: Sequence[datetime] = ()
+    """where a part that is planned again, since there was too much for one pull, is best cut"""
 
 
 class AuditSource(Protocol):

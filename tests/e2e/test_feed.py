@@ -21,7 +21,7 @@ from tests.servers.redis import RedisServer
 from trailkeeper.bootstrap import SystemClock, World
 from trailkeeper.model.coverage import Coverage
 from trailkeeper.model.feed import CONTENT_TYPES, plan_feed_range
-from trailkeeper.model.segment import SegmentState
+from trailkeeper.model.segment import NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports import Clock
@@ -361,6 +361,35 @@ def test_refused_in_a_listing_is_left_alone(boxed: Boxed, tmp_path: Path) -> Non
             assert listings_later(10) == 3
             listings_later(24 * 60)
             assert world.ledger.parkings("contoso") == []
+
+
+def test_too_much_for_one_pull(
+    boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a pull leaves over is cut into pieces like it, which several processes can pull at once;
+    together they prove the window, and no blob is fetched twice."""
+    monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.ENOUGH_BYTES", 60_000)
+    monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.AHEAD", 0.2)
+    with boxed() as box:
+        box.control.alter("contoso", blob_records=4, blob_sizes="fixed")
+        fill(box, "contoso", 600, 20 * HOUR, 2 * HOUR)
+        with opened(configured(tmp_path, box)) as world:
+            stream, now = Stream("contoso", Source.ACTIVITY), world.clock.now()
+            asked = Window(now - 21 * HOUR, now - HOUR, Axis.AVAILABLE)
+            whole = NewSegment(stream, asked, Purpose.COLLECT)
+            world.ledger.plan(stream, lambda frontier: [whole], now)
+            (segment,) = world.ledger.due(world.clock.now(), 9, 9, stream)
+            world.pull(segment.id, "test")
+            pieces = world.ledger.due(world.clock.now(), 99, 99, stream)
+            assert len(pieces) > 2
+            while due := world.ledger.due(world.clock.now(), 1, 9, stream):
+                world.pull(due[0].id, "test")
+            world.merge("contoso", "test")
+            assert kept(world, "contoso") == truth(box)
+            assert world.cover.of_stream(stream, asked).is_complete
+            received = [s.window for s in pieces]
+            assert union(received)[0].end == asked.end
+        assert (fates(box)["never"], fates(box)["repeatedly"]) == (0, 0)
 
 
 def test_twenty_tenants_through_beat_and_workers(

@@ -136,6 +136,7 @@ class _Pull:
             tuple(self._findings(look, resting)) if look else (),
             self.client.requests,
             interrupted=self.refused or self.fetching.interrupted,
+            cuts=self.fetching.cuts(),
             marks=tuple(self.fetching.marks),
             refused=self.closed,
             answered=read & parked.keys() if look else frozenset(),

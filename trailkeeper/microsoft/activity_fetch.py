@@ -37,6 +37,8 @@ AHEAD = 2
 ENOUGH_BYTES = 24 << 20
 """raw text after which a pull ends and the rest becomes the next one: bounds the memory of merging
 and lets it begin"""
+_MOST_CUTS = 7
+"""of a rest at once; what is left behind the last of them is cut in its turn"""
 _IN_A_ROW = 5
 """failures one after another are the service's, not the blobs'"""
 
@@ -88,6 +90,14 @@ class Fetching:
         self._left += [blob.created_at for blob in waiting]
         self._settle_failures()
         return min(self._left, default=None)
+
+    def cuts(self) -> list[datetime]:
+        """Where a rest that was too much for one pull is best cut: as much for each as this one
+        had, so that several processes share it and none lists it all again."""
+        if self.interrupted or not self.fetched:
+            return []
+        left = sorted(created_at.replace(microsecond=0) for created_at in self._left)
+        return left[self.fetched :: self.fetched][:_MOST_CUTS]
 
     @property
     def _goes_on(self) -> bool:

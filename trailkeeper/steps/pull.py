@@ -288,8 +288,9 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     return [
         *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in union(unproven)),
         *(
-            NewSegment(segment.stream, window, segment.purpose, segment.round, soon)
+            NewSegment(segment.stream, piece, segment.purpose, segment.round, soon)
             for window in unasked
+            for piece in window.split(*pulled.cuts)
         ),
     ]
 
