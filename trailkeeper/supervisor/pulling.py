@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from trailkeeper.bootstrap import World, import_pulling
+from trailkeeper.garbage import collect_seldom
 from trailkeeper.microsoft.private_memory import forbid_core_files
 from trailkeeper.model.stream import Source
 from trailkeeper.settings import Settings
@@ -132,6 +133,7 @@ def _begin(parent: int, settings: Settings, stopping: SharedFlag) -> None:
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
     forbid_core_files()
+    collect_seldom()
     for number in (signal.SIGINT, signal.SIGTERM):  # for the command, which tells us by the flag
         signal.signal(number, signal.SIG_IGN)
     _here.append((World(settings), stopping))
