@@ -27,6 +27,7 @@ from trailkeeper.threads import Crew
 PATIENCE = timedelta(minutes=2)
 """what is due again within this is waited for; what is due later is left to the service"""
 _TICK_SECONDS = 0.5
+_HUNGRY_SECONDS = 0.05
 _ASK_AGAIN = timedelta(seconds=2)
 """before a segment that somebody else holds is tried again"""
 
@@ -328,7 +329,10 @@ class _Run:
         if not futures:
             self._clock.sleep(_TICK_SECONDS)
             return
-        wait(futures, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+        # A pull that is going on may share its window at any time, where a place is free for it.
+        hungry = 0 < len(self._pulling) < self._step.threads * len(self._wanted)
+        seconds = _HUNGRY_SECONDS if hungry else _TICK_SECONDS
+        wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)
         for future in [f for f in self._pulling if f.done()]:
             self._pulled(future)
         if self._merging and self._merging.done():
