@@ -124,8 +124,8 @@ class _Pull(SearchPort):
     def order_known(self) -> bool:
         return self._model.habits.order_proven
 
-    def tell_order(self) -> None:
-        self._model.habits = replace(self._model.habits, order_proven=True)
+    def tell_order(self, *, proven: bool) -> None:
+        self._model.habits = replace(self._model.habits, order_proven=proven)
 
     def require_auditing(self) -> None:
         self._spend(0)

@@ -39,6 +39,15 @@ def test_a_service_that_minds_is_approached_slowly() -> None:
     assert answers == 8
 
 
+def test_a_trouble_is_forgotten_once_all_is_taken() -> None:
+    """What minded once and then took all it may be asked is trusted as before."""
+    pace = Pace(limit=8).after_trouble()
+    while pace.allows(8) < 8:
+        assert pace.minds
+        pace = pace.after_clean(8)
+    assert not pace.minds
+
+
 @pytest.mark.parametrize("text", ["", "fast", "0", "-1", "nan", "inf", "1e9"])
 def test_a_damaged_note_starts_anew(text: str) -> None:
     """What cannot be read counts as nothing known."""

@@ -49,12 +49,14 @@ class Telling(Service):
     """A service whose walks tell each other that its order is proven."""
 
     proven = False
+    refuted = False
 
     def order_known(self) -> bool:
         return self.proven
 
-    def tell_order(self) -> None:
-        self.proven = True
+    def tell_order(self, *, proven: bool) -> None:
+        self.refuted = self.refuted or not proven
+        self.proven = proven and not self.refuted
 
 
 @settings(deadline=None)

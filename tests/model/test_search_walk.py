@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trailkeeper.errors import Lost, NeedsPerson, Throttled, Transient
+from trailkeeper.errors import AnswerTooLarge, Lost, NeedsPerson, Throttled, Transient
 from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
 from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.segment import Finding, Verdict
+from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, total
 
 DAY = Window(datetime(2026, 10, 5, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
@@ -252,6 +254,92 @@ def test_a_service_that_gives_less_and_says_so_costs_one_proof() -> None:
     walk = _walk(service)
     assert {f.verdict for f in walk.findings} == {Verdict.COMPLETE}
     assert walk.calls <= 1.2 * 1000 / (CAP - 10) + 3
+
+
+@pytest.mark.parametrize("most", [990, 137])
+@pytest.mark.parametrize("said", [1, 2, 3, 4, 6])
+def test_a_service_that_gives_less_and_says_so_at_times_is_not_believed(
+    most: int, said: int
+) -> None:
+    """That a cut answer's cover was whole says nothing of a short answer of the same size."""
+
+    class Modest(Service):
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
+            self.calls += 1
+            found = self._within(window)
+            page = self._ordered(found)[:most]
+            self.landed |= {key for _, key in page}
+            more = len(found) > most if self.calls <= said else None
+            keys, times = [key for _, key in page], [t for t, _ in page]
+            return SearchAnswer(window, self.now(), keys, times, 0, (), len(page) or None, more)
+
+    service = Modest(_spread(6 * most))
+    walk = SearchWalk(service, DAY, SearchLimits(overlap_rows=5))
+    walk.run()
+    assert not _missing_but_proven(service, walk.findings)
+
+
+def test_what_is_lost_is_what_was_refused() -> None:
+    """A horizon that moves over a claim while its neighbour is asked loses nothing else."""
+
+    class Forgetting(Service):
+        horizon = DAY.start + timedelta(hours=6)
+
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
+            if window.start < self.horizon:
+                at = self.horizon.replace(microsecond=0).isoformat()
+                raise Lost("too old", "", horizon=at)
+            answer = super().ask(window)
+            self.horizon += timedelta(seconds=8)
+            return answer
+
+    service = Forgetting(_spread(1000), order="oldest_first")
+    walk = _walk(service)
+    lost = [f.window for f in walk.findings if f.verdict is Verdict.LOST]
+    assert all(window.end <= service.horizon + timedelta(seconds=8) for window in lost)
+    assert not _missing_but_proven(service, walk.findings)
+    assert total(f.window for f in walk.findings) == DAY.duration
+
+
+def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
+    """Two witnesses in a row that come to nothing end the trust of all walks, not only of one."""
+    told: list[bool] = []
+
+    class Told(Service):
+        def tell_order(self, *, proven: bool) -> None:
+            told.append(proven)
+
+    walk = SearchWalk(Told(_spread(1000), order="sample_then_sort"), DAY, LIMITS, order_proven=True)
+    walk.run()
+    assert told == [False]
+    assert not walk.order_proven
+
+
+def test_an_answer_that_is_too_large_is_no_trouble() -> None:
+    """It speaks of the records, not of how many searches the service bears."""
+
+    class Large(Service):
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
+            if window.duration > timedelta(hours=6):
+                raise AnswerTooLarge("more than 64 MiB", "Asked in parts.")
+            return super().ask(window)
+
+    class Hearing(Turn):
+        heard: ClassVar[list[bool]] = []
+
+        def answered(self, *, clean: bool) -> None:
+            self.heard.append(clean)
+
+    walk = SearchWalk(Large(_spread(100)), DAY, LIMITS, turn=Hearing())
+    walk.run()
+    assert Hearing.heard
+    assert all(Hearing.heard)
 
 
 def test_an_empty_day_is_confirmed_by_a_second_look() -> None:

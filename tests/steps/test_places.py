@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trailkeeper.errors import LeaseLost
-from trailkeeper.model.pace import START
+from trailkeeper.errors import LeaseLost, Unavailable
+from trailkeeper.model.pace import START, Pace
 from trailkeeper.model.segment import Leased, NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
@@ -44,6 +44,27 @@ def places(ledger: SqlLedger) -> Places:
 
 def hours(start: int, end: int) -> Window:
     return Window(NOW + start * HOUR, NOW + end * HOUR)
+
+
+class Away:
+    """A ledger that nobody reaches."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def refuse(*_: object) -> None:
+            raise Unavailable("the ledger is out of reach", "Wait.")
+
+        return refuse
+
+
+def test_a_ledger_that_is_away_for_a_moment_ends_no_pull(ledger: SqlLedger) -> None:
+    """Places are hints; only what is shared has to be in the ledger."""
+    leased = taken(ledger, hours(0, 24))
+    away = Places(Away(), StandingClock(), MOST)  # type: ignore[arg-type]  # it refuses everything
+    turn = PlaceTurn(away, leased, Pace(), lambda: None)
+    turn.answered(clean=False)
+    assert turn.room() == 0
+    with pytest.raises(Unavailable):
+        turn.share(hours(0, 12), [hours(12, 24)])
 
 
 def taken(ledger: SqlLedger, window: Window) -> Leased:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 import structlog
 
-from trailkeeper.errors import Transient
+from trailkeeper.errors import Transient, Unavailable
 from trailkeeper.microsoft.exchange_client import (
     AUDIT_CONFIG,
     SEARCH,
@@ -30,7 +31,7 @@ from trailkeeper.model.search import (
     SessionAnswer,
     micros,
 )
-from trailkeeper.model.search_habits import SearchHabits
+from trailkeeper.model.search_habits import PROVEN_FOR, SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.stream import Source
 from trailkeeper.model.turn import Turn
@@ -70,8 +71,8 @@ class ExchangeSource:
 
     def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
         """Walk `window`. An error that stops the walk comes back in `Pulled.interrupted`."""
-        known = _known(self._notebook, tenant)
-        habits = known.habits.fresh(self._clock.now())
+        known = _known(self._notebook, tenant, self._clock.now())
+        habits = known.habits
         order = OrderNote(self._notebook, tenant, self._clock)
         search = AuditSearch(self.client(tenant), sink, self._clock, self._limits, habits, order)
         walk = SearchWalk(
@@ -79,7 +80,7 @@ class ExchangeSource:
             window,
             self._limits,
             busy_hour=self._busy_hour(tenant, known.density),
-            order_proven=habits.order_proven,
+            order_proven=order.known(),
             known_doubts=habits.doubts(self._limits),
             empties=habits.empties(),
             turn=turn,
@@ -96,18 +97,19 @@ class ExchangeSource:
         yield from Ladder(self._settings, found, self._tokens, client, self._clock).climb()
 
     def _learn(self, tenant: str, known: Known, search: AuditSearch, walk: SearchWalk) -> None:
-        """Add what the walk found out to what is noted by now; of two walks that end at the same
-        moment the later one's counts."""
+        """Apply what the walk found out to what is noted by now: others ended meanwhile. Of two
+        that end at the same moment the later one's counts."""
         now = self._clock.now()
-        noted = _known(self._notebook, tenant)
+        noted = _known(self._notebook, tenant, now)
         learned = walk.rows or any(finding.verdict.proven for finding in walk.findings)
         habits = replace(
             search.habits,
             # A walk that was stopped before it saw anything makes nobody known.
             probed_at=search.habits.probed_at or (now if learned else None),
-            order_proven=walk.order_proven or search.order_known(),
+            order_proven=search.order.still_proven(search.habits.order_proven),
         ).doubting(walk.doubts)
-        habits = habits.believing(walk.empties).beside(noted.habits.fresh(now))
+        habits = habits.believing(walk.empties).beside(noted.habits)
+        habits = habits.onto(noted.habits, known.habits)
         if changes := habits.changed(known.habits):
             log.warning("search_habits_changed", tenant=tenant, **changes)
         if habits != noted.habits:
@@ -137,32 +139,54 @@ def habits_key(tenant: str) -> str:
     return f"search_habits/{tenant}"
 
 
-def _known(notebook: Notebook, tenant: str) -> Known:
+def order_key(tenant: str) -> str:
+    """Where the ledger keeps whether the order of a tenant's answers chooses their rows."""
+    return f"search_order/{tenant}"
+
+
+def _known(notebook: Notebook, tenant: str, now: datetime) -> Known:
     habits = notebook.noted(habits_key(tenant))
     density = notebook.noted(density_key(tenant))
     return Known(
-        SearchHabits.from_text(habits[0]) if habits else SearchHabits(),
+        (SearchHabits.from_text(habits[0]) if habits else SearchHabits()).fresh(now),
         Density.from_text(density[0]) if density else Density(),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class OrderNote:
-    """Whether a tenant's order is proven, told among its walks while they go on."""
+    """Whether a tenant's order is proven, told among its walks while they go on.
+
+    Found out anew each week; a proof that did not hold counts for as long, whoever finds another.
+    """
 
     notebook: Notebook
     tenant: str
     clock: Clock
 
     def known(self) -> bool:
-        habits = _known(self.notebook, self.tenant).habits
-        return habits.fresh(self.clock.now()).order_proven
+        return self._noted() == _PROVEN
 
-    def tell(self) -> None:
-        now = self.clock.now()
-        habits = _known(self.notebook, self.tenant).habits.fresh(now)
-        proven = replace(habits, order_proven=True, probed_at=habits.probed_at or now)
-        self.notebook.note(habits_key(self.tenant), proven.to_text(), now)
+    def still_proven(self, before: bool) -> bool:
+        """Whether it is, for the record: a proof whose week has just ended is no change."""
+        return self.known() or (before and self._noted() != _REFUTED)
+
+    def tell(self, *, proven: bool) -> None:
+        word = _PROVEN if proven else _REFUTED
+        if self._noted() not in (word, _REFUTED):
+            self._note(word)
+
+    def _noted(self) -> str:
+        """Nothing while the ledger is out of reach: the walk finds out by itself."""
+        with suppress(Unavailable):
+            noted = self.notebook.noted(order_key(self.tenant))
+            if noted and self.clock.now() - noted[1] < PROVEN_FOR:
+                return noted[0]
+        return ""
+
+    def _note(self, word: str) -> None:
+        with suppress(Unavailable):
+            self.notebook.note(order_key(self.tenant), word, self.clock.now())
 
 
 class AuditSearch(SearchPort):
@@ -184,7 +208,7 @@ class AuditSearch(SearchPort):
         self._reader = RecordReader(clock.now())
         self.habits = habits
         """what was known, and what every answer since has taught"""
-        self._order = order
+        self.order = order
 
     @property
     def requests(self) -> int:
@@ -197,10 +221,10 @@ class AuditSearch(SearchPort):
         self._clock.sleep(seconds)
 
     def order_known(self) -> bool:
-        return self._order.known()
+        return self.order.known()
 
-    def tell_order(self) -> None:
-        self._order.tell()
+    def tell_order(self, *, proven: bool) -> None:
+        self.order.tell(proven=proven)
 
     def full(self) -> bool:
         return self._sink.size >= _ATTEMPT_BYTES
@@ -295,6 +319,7 @@ class AuditSearch(SearchPort):
             seen.add(link)
 
 
+_PROVEN, _REFUTED = "proven", "refuted"
 _MOST_PAGES = 100
 """OData pages of one call: 5,000 rows are five pages of a thousand where they are split at all"""
 _ATTEMPT_BYTES = 64 << 20

@@ -18,13 +18,14 @@ _MINDS = "minds"
 class Pace:
     """`limit` rises with each clean answer and halves on trouble.
 
-    By a whole search an answer until the service was first troubled; from then on slowly, since
-    what was too much once will be again, and each time costs waiting.
+    By a whole search an answer until the service was troubled; from then on slowly, since what was
+    too much once will be again, and each time costs waiting. Once it has taken all it may be asked
+    without trouble, that is forgotten.
     """
 
     limit: float = START
     minds: bool = False
-    """the service was troubled before"""
+    """the service was troubled, and has not taken all it may be asked since"""
 
     def allows(self, ceiling: int) -> int:
         """Whole searches at a time, at least one and at most `ceiling`."""
@@ -32,7 +33,8 @@ class Pace:
 
     def after_clean(self, ceiling: int) -> Pace:
         step = _CAREFUL if self.minds else 1.0
-        return Pace(min(self.limit + step, float(ceiling)), self.minds)
+        limit = min(self.limit + step, float(ceiling))
+        return Pace(limit, self.minds and limit < ceiling)
 
     def after_trouble(self) -> Pace:
         """Throttled, rows of another search, or answers that did not come."""

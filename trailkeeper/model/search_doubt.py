@@ -90,9 +90,10 @@ class Doubts:
 
     def unfounded(self, reason: str, answer: SearchAnswer) -> None:
         """The second look brought exactly the same."""
-        self.verified = max(self.verified, answer.rows)
-        if reason == FEWER:
+        if reason == FEWER:  # of a cut answer: its size tells nothing of short ones
             self.whole = answer.rows
+            return
+        self.verified = max(self.verified, answer.rows)
         may_be_habit = reason == COUNT_ZERO or reason.startswith("warning ")
         if may_be_habit and answer.rows >= _ENOUGH:
             self.harmless.add(reason)

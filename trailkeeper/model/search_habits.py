@@ -8,7 +8,7 @@ because of them alone.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -106,6 +106,22 @@ class SearchHabits:
         known = Witnesses([*others.witnesses, *self.witnesses])
         return replace(self, heard=self.heard or others.heard, witnesses=known.kept())
 
+    def onto(self, noted: SearchHabits, before: SearchHabits) -> SearchHabits:
+        """What became of `before` in this walk, applied to what is `noted` by now.
+
+        A walk that found nothing out takes nothing back of what another one did.
+        """
+        changed = {
+            each.name: mine
+            for each in fields(self)
+            if (mine := getattr(self, each.name)) != getattr(before, each.name)
+        }
+        gone = set(before.harmless) - set(self.harmless)
+        harmless = {*noted.harmless, *self.harmless} - gone
+        changed["harmless"] = tuple(sorted(harmless - (set(before.harmless) - set(noted.harmless))))
+        changed["probed_at"] = noted.probed_at or self.probed_at
+        return replace(noted, **changed)
+
     @property
     def hides_rows(self) -> str:
         """Whether an empty answer was ever caught hiding rows."""
@@ -129,25 +145,25 @@ class SearchHabits:
         }
 
     def to_text(self) -> str:
-        fields = asdict(self)
-        fields["probed_at"] = self.probed_at and self.probed_at.isoformat()
-        fields["witnesses"] = [[w.second.isoformat(), w.key] for w in self.witnesses]
-        return json.dumps(fields, sort_keys=True)
+        kept = asdict(self)
+        kept["probed_at"] = self.probed_at and self.probed_at.isoformat()
+        kept["witnesses"] = [[w.second.isoformat(), w.key] for w in self.witnesses]
+        return json.dumps(kept, sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str) -> SearchHabits:
         """What `to_text` wrote; anything else counts as nothing known."""
         try:
-            fields = json.loads(text)
-            fields["probed_at"] = datetime.fromisoformat(fields["probed_at"]).astimezone(UTC)
-            fields["result_count"] = CountMeaning(fields["result_count"])
-            fields["harmless"] = tuple(fields["harmless"])
-            fields["heard"] = tuple(map(float, fields.get("heard", ())))
-            fields["witnesses"] = tuple(
+            kept = json.loads(text)
+            kept["probed_at"] = datetime.fromisoformat(kept["probed_at"]).astimezone(UTC)
+            kept["result_count"] = CountMeaning(kept["result_count"])
+            kept["harmless"] = tuple(kept["harmless"])
+            kept["heard"] = tuple(map(float, kept.get("heard", ())))
+            kept["witnesses"] = tuple(
                 Witness(datetime.fromisoformat(second).astimezone(UTC), key)
-                for second, key in fields.get("witnesses", ())
+                for second, key in kept.get("witnesses", ())
             )
-            return cls(**fields)
+            return cls(**kept)
         except (ValueError, TypeError, KeyError):
             return cls()
 

@@ -129,8 +129,8 @@ class SearchPort:
         """Whether the order of this tenant's answers was proven to choose their rows."""
         return False
 
-    def tell_order(self) -> None:
-        """Tell the tenant's other walks that it was."""
+    def tell_order(self, *, proven: bool) -> None:
+        """Tell the tenant's other walks that it was, or that a proof did not hold."""
 
     def full(self) -> bool:
         """Whether the landing file holds as much as one attempt may bring."""
@@ -258,6 +258,8 @@ class SearchWalk:
         while True:
             try:
                 return question()
+            except AnswerTooLarge:  # of large records, not of too many searches
+                raise
             except Transient as error:
                 self.turn.answered(clean=False)
                 if not isinstance(error, Throttled):
@@ -364,7 +366,11 @@ class SearchWalk:
 
         Where it never was found to, it is not asked for again: chance would bear it out some day.
         """
+        self.order_proven = self.order_proven or self.port.order_known()
         self._refuted += 1 if self.order_proven else _REFUTED
+        if self.order_proven and self._refuted >= _REFUTED:
+            self.order_proven = False
+            self.port.tell_order(proven=False)
         self._push(Part(half) for half in claim.window.halves())
 
     def _drop_claim(self, part: Part) -> None:
@@ -445,7 +451,7 @@ class SearchWalk:
             return False
         if not self.order_proven and claim.covers_most():
             self.order_proven = True
-            self.port.tell_order()
+            self.port.tell_order(proven=True)
         if doubt:
             self.doubts.unfounded(doubt, claim.answer)
         return True
@@ -457,7 +463,10 @@ class SearchWalk:
         answer would be full again.
         """
         part = Window(claim.window.start + SECOND, claim.window.end, claim.window.axis)
-        again = self._ask(part)
+        try:
+            again = self._ask(part)
+        except (AnswerTooLarge, Lost):  # said of the claim, while its neighbour is concluded
+            return False
         return self._is_sure(again) and (
             keys_between(again, part) == keys_between(claim.answer, part)
         )

@@ -6,12 +6,14 @@ whether places are free (`room`) and gives a part of its window to others (`shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
+from trailkeeper.errors import Unavailable
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.segment import Leased, NewSegment, SegmentState
 from trailkeeper.model.stream import Stream
@@ -78,8 +80,9 @@ class PlaceTurn(Turn):
 
     def answered(self, *, clean: bool) -> None:
         self._spoke = True
-        if self._places.went(self.leased.segment.stream, clean=clean):
-            self._announce()
+        with _hint("answered"):
+            if self._places.went(self.leased.segment.stream, clean=clean):
+                self._announce()
 
     def ended(self, *, clean: bool) -> None:
         """A source that does not speak of single answers is taken by its whole pull.
@@ -91,7 +94,9 @@ class PlaceTurn(Turn):
             self.answered(clean=clean)
 
     def room(self) -> int:
-        return self._places.free(self.leased.segment.stream)
+        with _hint("room"):
+            return self._places.free(self.leased.segment.stream)
+        return 0  # type: ignore[unreachable]  # it is reached where the hint failed
 
     def share(self, kept: Window, given: Sequence[Window]) -> bool:
         """Narrow our segment and plan the others in one step; raises `LeaseLost`."""
@@ -105,8 +110,19 @@ class PlaceTurn(Turn):
             return False
         self.leased = replace(self.leased, segment=replace(segment, window=kept))
         log.info("segment_shared", kept=str(kept), given=[str(window) for window in given])
-        self._announce()
+        with _hint("share"):
+            self._announce()
         return True
+
+
+@contextmanager
+def _hint(what: str) -> Iterator[None]:
+    """Places are hints: a ledger that is out of reach for a moment ends no pull because of them.
+    The lease does, once it could not be renewed for too long."""
+    try:
+        yield
+    except Unavailable as error:
+        log.warning("places_unanswered", what=what, reason=str(error))
 
 
 def pace_key(stream: Stream) -> str:

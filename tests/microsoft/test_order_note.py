@@ -1,0 +1,75 @@
+"""What a tenant's walks tell each other: of its order at once, of its habits when they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from trailkeeper.microsoft.exchange import OrderNote, habits_key
+from trailkeeper.model.search_habits import PROVEN_FOR, CountMeaning, SearchHabits
+from trailkeeper.store.ledger import SqlLedger, open_ledger
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+class MovedClock:
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return NOW + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here waits")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield opened
+    opened.close()
+
+
+def test_a_proof_is_known_to_others_for_a_week(ledger: SqlLedger) -> None:
+    """And to no other tenant; what the walks' habits say stays as it was."""
+    clock = MovedClock()
+    OrderNote(ledger, "contoso", clock).tell(proven=True)
+    assert OrderNote(ledger, "contoso", clock).known()
+    assert not OrderNote(ledger, "fabrikam", clock).known()
+    assert ledger.noted(habits_key("contoso")) is None
+    clock.ahead = PROVEN_FOR
+    assert not OrderNote(ledger, "contoso", clock).known()
+    assert OrderNote(ledger, "contoso", clock).still_proven(before=True)
+
+
+def test_a_disproof_wins(ledger: SqlLedger) -> None:
+    """Chance proves what is not so; whoever finds out is believed for a week."""
+    clock = MovedClock()
+    note = OrderNote(ledger, "contoso", clock)
+    for proven in (True, False, True):
+        note.tell(proven=proven)
+    assert not note.known()
+    assert not note.still_proven(before=True)
+    clock.ahead = PROVEN_FOR
+    note.tell(proven=True)
+    assert note.known()
+
+
+def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:
+    """Of two walks that began alike, the one that ends later adds only what it changed."""
+    before = SearchHabits(probed_at=NOW, harmless=("count_zero", "other"), largest_answer=100)
+    busy = SearchHabits(
+        probed_at=NOW,
+        harmless=("other", "warning"),
+        largest_answer=137,
+        gives=137,
+        result_count=CountMeaning.PAGE,
+    )
+    idle = before
+    assert busy.onto(before, before) == busy
+    assert idle.onto(busy, before) == busy
+    assert SearchHabits().onto(busy, SearchHabits()) == busy
+    both = SearchHabits(probed_at=NOW, harmless=("count_zero", "more", "other")).onto(busy, before)
+    assert both.harmless == ("more", "other", "warning")
