@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from trailkeeper.model.feed import REFUSED
-from trailkeeper.model.segment import Finding, Landed, Leased, NewSegment, Purpose, Verdict
+from trailkeeper.model.segment import (
+    Finding,
+    Landed,
+    Leased,
+    NewSegment,
+    Purpose,
+    SegmentState,
+    Verdict,
+)
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Parking, Pulled
@@ -31,9 +39,10 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
     opened.close()
 
 
-def taken(ledger: SqlLedger, hours_ago: int) -> Leased:
+def taken(ledger: SqlLedger, hours_ago: int, purpose: Purpose = Purpose.COLLECT) -> Leased:
     start = NOW - hours_ago * HOUR
-    wanted = NewSegment(FEED, Window(start, start + HOUR, Axis.AVAILABLE), Purpose.COLLECT)
+    window = Window(start, start + HOUR, Axis.AVAILABLE)
+    wanted = NewSegment(FEED, window, purpose, 1 if purpose is Purpose.RETRY else 0)
     ledger.plan(FEED, lambda frontier: [wanted], NOW)
     (segment,) = ledger.due(NOW, 1, 9, FEED)
     leased = ledger.lease(segment.id, f"worker {hours_ago}", NOW, NOW + HOUR, 9)
@@ -62,15 +71,22 @@ def with_it(leased: Leased) -> Pulled:
 def asked_again(ledger: SqlLedger) -> list[Window]:
     everything = Window(NOW - 7 * DAY, NOW, Axis.AVAILABLE)
     found = ledger.unfinished("contoso", everything)
-    return [segment.window for segment in found if segment.purpose is Purpose.RETRY]
+    return [
+        segment.window
+        for segment in found
+        if segment.purpose is Purpose.RETRY and segment.state is SegmentState.PLANNED
+    ]
 
 
 @pytest.mark.parametrize("file", ["some.arrows.zst", None])
 @pytest.mark.parametrize("lifter_first", [True, False])
-def test_two_pulls_at_once(ledger: SqlLedger, lifter_first: bool, file: str | None) -> None:
+@pytest.mark.parametrize("purpose", [Purpose.COLLECT, Purpose.RETRY])
+def test_two_pulls_at_once(
+    ledger: SqlLedger, lifter_first: bool, file: str | None, purpose: Purpose
+) -> None:
     """One lifts the content type that the other one lacks: its time is asked for again, once,
     whichever of them lands first, and whether it had records or not."""
-    lacking, lifting = taken(ledger, 5), taken(ledger, 3)
+    lacking, lifting = taken(ledger, 5, purpose), taken(ledger, 3)
     steps = [(lacking, without_it(lacking), file), (lifting, with_it(lifting), None)]
     for leased, pulled, landed in reversed(steps) if lifter_first else steps:
         lands(ledger, leased, pulled, landed)

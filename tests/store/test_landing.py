@@ -192,6 +192,45 @@ def test_a_disk_that_refuses_is_unavailable_and_leaves_nothing(tmp_path: Path) -
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_what_a_disk_refused_once_is_never_sealed(tmp_path: Path) -> None:
+    """There is room again a moment later, yet the file lacks what was refused: it is given up, with
+    everything that was to be called landed."""
+    script = """
+        import resource, signal, sys
+        from pathlib import Path
+        from tests.store.lake_words import T0, TENANT, columns, record
+        from trailkeeper.errors import Unavailable
+        from trailkeeper.model.segment import Lease
+        from trailkeeper.store.landing import FileLanding
+        import random
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        page = columns(*(record(random.randbytes(2_000).hex()) for _ in range(50)))
+        with FileLanding(Path(sys.argv[1])).open(Lease(1, "o", 1, T0), TENANT) as writer:
+            for number in range(100):
+                try:
+                    writer.add(page)
+                except Unavailable as error:
+                    print(error.code)
+                    break
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            for call in (lambda: writer.add(page), writer.seal):
+                for _ in range(40):
+                    try:
+                        call()
+                    except Unavailable as error:
+                        print(error)
+                        break
+    """
+    told = run(script, str(tmp_path))
+    code, *refused = told.stdout.splitlines()
+    assert code == "EFBIG", told.stderr
+    assert len(refused) == 2
+    assert all("could not be written to its end" in line for line in refused)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_a_killed_attempt_leaves_only_a_partial_file(tmp_path: Path) -> None:
     """After kill -9 in mid-attempt no file carries a final name."""
     script = """

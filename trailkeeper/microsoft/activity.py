@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
-from trailkeeper.errors import LeaseLost, NeedsPerson, Throttled, TrailkeeperError, Transient
+from trailkeeper.errors import (
+    LeaseLost,
+    NeedsPerson,
+    Throttled,
+    TrailkeeperError,
+    Transient,
+    Unavailable,
+)
 from trailkeeper.microsoft.activity_client import ActivityClient, ServiceClock
 from trailkeeper.microsoft.activity_fetch import Fetching
 from trailkeeper.microsoft.activity_ladder import ActivityLadder
@@ -162,7 +169,7 @@ class _Pull:
                 # The answer that refused the window showed the service's clock: once more by that.
                 self.refused = None
                 look = self._look(window, types)
-        except LeaseLost:
+        except (LeaseLost, Unavailable):  # the lease, the ledger and the disk are the step's
             raise
         except TrailkeeperError as error:
             look, self.refused = None, error

@@ -9,7 +9,7 @@ import structlog
 
 from trailkeeper.errors import NeedsPerson
 from trailkeeper.model.feed import HOUR, LOOKBACK, lacking, refused_types
-from trailkeeper.model.segment import NewSegment, Purpose, SegmentState
+from trailkeeper.model.segment import NewSegment, Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window, subtract
 from trailkeeper.ports import Ledger, Parking, Pulled
@@ -65,18 +65,29 @@ def ask_what_was_missed(ledger: Ledger, stream: Stream, pulled: Pulled, now: dat
         missed += _landed_without(ledger, stream, pulled, now)
     pieces = [piece for window in missed for piece in window.pieces(24 * HOUR)]
     if pieces:
-        again = [NewSegment(stream, piece, Purpose.RETRY, 1, now) for piece in pieces]
+        # One that has landed without it stands for its own round of the same window.
+        landed, _ = _unmerged(ledger, stream, now)
+        round_ = 1 + max((s.round for s in landed), default=0)
+        again = [NewSegment(stream, piece, Purpose.RETRY, round_, now) for piece in pieces]
         ledger.plan(stream, lambda frontier: again, now)
 
 
 def _landed_without(ledger: Ledger, stream: Stream, pulled: Pulled, now: datetime) -> list[Window]:
     """What others landed meanwhile; all that is not merged, since its findings show after that."""
     asked = Window(now - 2 * LOOKBACK, now, stream.source.axis)
-    known = [s for s in ledger.unfinished(stream.tenant, asked) if s.stream == stream]
-    landed = [s.window for s in known if s.state is SegmentState.LANDED]
-    planned = [s.window for s in known if s.purpose is Purpose.RETRY]
+    unmerged, others = _unmerged(ledger, stream, now)
+    landed = [s.window for s in unmerged]
+    planned = [s.window for s in others if s.purpose is Purpose.RETRY]
     missed = [*landed, *lacking(ledger.findings(stream, asked), pulled.answered)]
     return subtract(missed, [*planned, *(finding.window for finding in pulled.findings)])
+
+
+def _unmerged(ledger: Ledger, stream: Stream, now: datetime) -> tuple[list[Segment], list[Segment]]:
+    """What has landed and is not merged yet, and what has not landed."""
+    asked = Window(now - 2 * LOOKBACK, now, stream.source.axis)
+    known = [s for s in ledger.unfinished(stream.tenant, asked) if s.stream == stream]
+    landed = [s for s in known if s.state is SegmentState.LANDED]
+    return landed, [s for s in known if s.state is not SegmentState.LANDED]
 
 
 def _of(ledger: Ledger, stream: Stream) -> dict[str, Parking]:

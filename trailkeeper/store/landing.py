@@ -83,6 +83,8 @@ class FileLandingWriter:
         self._size = 0
         self._gathered = RecordColumns()
         self._gathered_size = 0
+        self._broken = False
+        """a write failed: what is in the file ends somewhere within a batch"""
 
     @property
     def received(self) -> int:
@@ -95,7 +97,7 @@ class FileLandingWriter:
         return self._size + self._gathered_size
 
     def add(self, records: RecordColumns) -> None:
-        """Append records. Raises `Unavailable` when the disk refuses."""
+        """Append records. Raises `Unavailable` when the disk refuses, and from then on."""
         if not records:
             return
         self._received += len(records)
@@ -108,8 +110,13 @@ class FileLandingWriter:
             self._write_gathered()
 
     def seal(self) -> str | None:
-        """Write, fsync, rename, fsync the folder; the file's name, or None without records."""
+        """Write, fsync, rename, fsync the folder; the file's name, or None without records.
+
+        Raises `Unavailable` when the disk refuses, or did at any time before.
+        """
         self._write_gathered()
+        if self._broken:
+            raise _half_written(self._path)
         if self._file is None:
             return None
         with disk_errors(self._path):
@@ -143,11 +150,15 @@ class FileLandingWriter:
             self._write(gathered)
 
     def _write(self, records: RecordColumns) -> None:
+        if self._broken:
+            raise _half_written(self._path)
         page = batch(records)
+        self._broken = True  # until the batch is there
         with disk_errors(self._path):
             if self._file is None:
                 self._begin()
             self._pipe.keeping_errors(self._stream.write_array, page)
+        self._broken = False
         self._size += raw_size(page)
 
     def _begin(self) -> None:
@@ -199,6 +210,13 @@ def batches(path: Path) -> Iterator[Batch]:
         raise unavailable(path, "read", error) from None
     except (RuntimeError, zstandard.ZstdError):
         raise damaged(path) from None
+
+
+def _half_written(path: Path) -> Unavailable:
+    return Unavailable(
+        f"the landing file {path} could not be written to its end",
+        "Free space on the disk, or see its errors; what was being pulled is pulled again.",
+    )
 
 
 def damaged(path: Path) -> Unavailable:
