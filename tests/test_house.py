@@ -187,9 +187,12 @@ def test_tasks_sent_are_the_tasks_registered(configuration: dict[str, str]) -> N
 
 def test_up_drains_every_queue() -> None:
     """The workers that `up` starts listen to every queue there is, each to its own."""
-    from trailkeeper.supervisor.service import KEEPING_QUEUES
+    from trailkeeper.settings import Settings
+    from trailkeeper.supervisor.service import children
 
-    assert sorted([Queue.PULL, Queue.PLAN, *KEEPING_QUEUES]) == sorted(Queue)
+    started = [spec.argv for spec in children(Settings(folder=ROOT), {}) if "-Q" in spec.argv]
+    drained = [argv[argv.index("-Q") + 1].split(",") for argv in started]
+    assert sorted(queue for queues in drained for queue in queues) == sorted(Queue)
 
 
 def test_a_pulling_worker_loads_no_tables(configuration: dict[str, str]) -> None:
@@ -207,7 +210,20 @@ def test_a_pulling_worker_loads_no_tables(configuration: dict[str, str]) -> None
 
 
 def test_a_planning_worker_loads_no_tables(configuration: dict[str, str]) -> None:
-    """One that has taken every tick has none of what makes a keeping worker heavy."""
+    """One that has planned and announced a tenant's work has none of what makes a keeping worker
+    heavy."""
+    folder = Path(configuration["TRAILKEEPER_CONFIG"])
+    (folder / "trailkeeper.toml").write_text(
+        f'[service]\ndata = "{folder}/data"\n[mail]\nsender = "a@example.com"\n'
+        '[mail.smtp]\nhost = "127.0.0.1"\nport = 25\nsecurity = "none"\n'
+    )
+    (folder / "tenants").mkdir()
+    (folder / "tenants" / "contoso.toml").write_text(
+        'tenant_id = "11111111-2222-4333-8444-555555555555"\n'
+        'client_id = "11111111-2222-4333-8444-555555555555"\n'
+        'domain = "contoso.example"\nsince = 2026-01-01T00:00:00Z\n'
+        '[certificate]\npfx = "key.pfx"\n[report]\nto = ["b@example.com"]\n'
+    )
     code = (
         "import json, sys\n"
         "from worker import tasks\n"
@@ -221,6 +237,7 @@ def test_a_planning_worker_loads_no_tables(configuration: dict[str, str]) -> Non
     said = _in_fresh_process(code, **configuration)
     loaded = set(json.loads(said.splitlines()[-1]))
     assert said.count("task_finished") == 4
+    assert re.search(r"planned [1-9]\d*, announced [1-9]", said), said
     assert "sqlalchemy" in loaded
     assert loaded.isdisjoint({"polars", "deltalake", "pandas", "pyarrow", "matplotlib", "sandbox"})
 

@@ -95,11 +95,20 @@ def test_an_unknown_key(line: Line, command: tuple[str, ...]) -> None:
     ("before", "after", "parts"),
     [
         ('domain = "', 'domian = "', ("unknown key 'domian'", "'domain'")),
+        ("to = [", "too = [", ("unknown key 'report.too'", "mean 'to'?")),
+        ('domain = "', 'pfx = "x"\ndomain = "', ("unknown key 'pfx'", "mean 'certificate.pfx'?")),
         ("to = [", 'to = "audit@x.example" # [', ("report.to", "write a list")),
         ("to = [", 'to = ["not an address"] # [', ("report.to", "'not an address' is not one")),
         ('tenant_id = "', 'tenant_id = "x', ("tenant_id", "write a GUID")),
     ],
-    ids=["mistyped key", "text for a list", "no address", "no GUID"],
+    ids=[
+        "mistyped key",
+        "mistyped in a section",
+        "another section's",
+        "text for a list",
+        "no address",
+        "no GUID",
+    ],
 )
 def test_a_value_that_cannot_be_meant(
     line: Line, before: str, after: str, parts: tuple[str, ...]

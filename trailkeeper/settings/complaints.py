@@ -30,17 +30,27 @@ def validated(model: type[_Model], values: object, path: Path, prefix: str = "")
         complaints = error.errors(include_url=False, include_input=False)
     # A mistyped key is also a missing one; the unknown key is what the operator has to look for.
     first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
-    raise ConfigurationError(*_complaint(path, key, first["type"], first["msg"], model)) from None
+    place = ".".join(str(part) for part in first["loc"])
+    key = ".".join(part for part in (prefix, place) if part)
+    if first["type"] == "extra_forbidden":
+        raise ConfigurationError(f"{path}: unknown key {key!r}", _hint(place, model)) from None
+    raise ConfigurationError(*_complaint(path, key, first["type"], first["msg"])) from None
 
 
-def _complaint(
-    path: Path, key: str, kind: str, text: str, model: type[BaseModel]
-) -> tuple[str, str]:
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(key.rpartition(".")[2], _known_keys(model), n=1)
-        hint = f"Did you mean {near[0]!r}? Otherwise remove it." if near else "Remove it."
-        return f"{path}: unknown key {key!r}", hint
+def _hint(unknown: str, model: type[BaseModel]) -> str:
+    """The known key that is spelt most alike; with its section where that is another one."""
+    section, _, word = unknown.rpartition(".")
+    known = [key.rpartition(".")[::2] for key in _known_keys(model)]
+    near = difflib.get_close_matches(word, [last for _, last in known], n=1)
+    if not near:
+        return "Remove it."
+    sections = [where for where, last in known if last == near[0]]
+    best = section if section in sections else sections[0]
+    meant = near[0] if best == section or not best else f"{best}.{near[0]}"
+    return f"Did you mean {meant!r}? Otherwise remove it."
+
+
+def _complaint(path: Path, key: str, kind: str, text: str) -> tuple[str, str]:
     if kind == "missing":
         return f"{path}: the key {key!r} is missing", "Add it; see the configuration reference."
     reason = _PLAIN_WORDS.get(kind, text.removeprefix("Value error, "))
@@ -48,13 +58,13 @@ def _complaint(
     return f"{path}: {place}{reason}", "Mend that value."
 
 
-def _known_keys(model: type[BaseModel]) -> set[str]:
-    """Every key of `model` and of the sections inside it."""
-    keys: set[str] = set()
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    """Every key of `model` and of the sections inside it, `section.key`."""
+    keys = []
     for name, field in model.model_fields.items():
-        keys.add(name)
+        keys.append(name)
         inner = field.annotation
         for part in (inner, *get_args(inner)):
             if isinstance(part, type) and issubclass(part, BaseModel):
-                keys |= _known_keys(part)
+                keys += [f"{name}.{key}" for key in _known_keys(part)]
     return keys
