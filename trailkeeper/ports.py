@@ -267,7 +267,7 @@ class Budget(Protocol):
         ...
 
     def answered(self, tenant: str) -> None:
-        """A request went well: several of them show that the last rest was enough."""
+        """A blob came: several of them show that the last rest was enough."""
         ...
 
     def slow_down(self, tenant: str) -> float:

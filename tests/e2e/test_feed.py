@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports import Clock
 from trailkeeper.settings import load
 from trailkeeper.steps.collect import CollectStep
-from trailkeeper.steps.plan import plan_tenants
+from trailkeeper.steps.plan import announce_next, plan_tenants
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -364,11 +365,13 @@ def test_refused_in_a_listing_is_left_alone(boxed: Boxed, tmp_path: Path) -> Non
             assert world.ledger.parkings("contoso") == []
 
 
+@pytest.mark.parametrize("purpose", [Purpose.COLLECT, Purpose.INCREMENTAL])
 def test_too_much_for_one_pull(
-    boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
 ) -> None:
-    """What a pull leaves over is cut into pieces like it, which several processes can pull at once;
-    together they prove the window, and no blob is fetched twice."""
+    """What a pull leaves over is cut into pieces, announced at once, which several processes can
+    pull; together they prove the window, and no blob is fetched twice. The rest of a fresh poll is
+    a backlog, which holds up no other poll."""
     monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.ENOUGH_BYTES", 60_000)
     monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.AHEAD", 0.2)
     with boxed() as box:
@@ -377,12 +380,22 @@ def test_too_much_for_one_pull(
         with opened(configured(tmp_path, box)) as world:
             stream, now = Stream("contoso", Source.ACTIVITY), world.clock.now()
             asked = Window(now - 21 * HOUR, now - HOUR, Axis.AVAILABLE)
-            whole = NewSegment(stream, asked, Purpose.COLLECT)
+            whole = NewSegment(stream, asked, purpose)
             world.ledger.plan(stream, lambda frontier: [whole], now)
             (segment,) = world.ledger.due(world.clock.now(), 9, 9, stream)
-            world.pull(segment.id, "test")
+            found: list[int] = []
+            queue = SimpleNamespace(pull=found.extend)
+            world.pull(
+                segment.id,
+                "test",
+                lambda: announce_next(world.settings, world.ledger, queue, stream, now + HOUR),
+            )
             pieces = world.ledger.due(world.clock.now(), 99, 99, stream)
             assert len(pieces) > 2
+            assert Purpose.INCREMENTAL not in {each.purpose for each in pieces}
+            assert found
+            assert set(found) <= {each.id for each in pieces}
+            assert world.ledger.waiting_feeds(world.clock.now()) == set()
             while due := world.ledger.due(world.clock.now(), 1, 9, stream):
                 world.pull(due[0].id, "test")
             world.merge("contoso", "test")
@@ -520,10 +533,13 @@ def test_refused_now_and_then(boxed: Boxed, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_bursts")
-def test_refused_always(boxed: Boxed, tmp_path: Path) -> None:
-    """AF429 to everything: each rest is longer than the one before."""
+@pytest.mark.parametrize("which", [{}, {"calls": ["blob"]}], ids=["everything", "every blob"])
+def test_refused_always(boxed: Boxed, tmp_path: Path, which: dict[str, list[str]]) -> None:
+    """AF429 to everything, or to every blob after listings that went well: each rest is longer than
+    the one before."""
     with boxed() as box:
-        box.control.set_fault("af429", "contoso", times=0)
+        fill(box, "contoso", 1, 20 * HOUR, HOUR)
+        box.control.set_fault("af429", "contoso", times=0, **which)
         clock = RestlessClock()
         with opened(configured(tmp_path, box), clock) as world:
             rested = rests(world, clock, 5)

@@ -24,7 +24,7 @@ class Feed:
     def now(self) -> datetime:
         return START + timedelta(hours=13)
 
-    def get(self, uri: str) -> Answer:
+    def blob(self, uri: str) -> Answer:
         if uri in self.bad:
             raise Transient("the feed answered HTTP 404", "It is asked again.", "HTTP 404")
         return Answer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.servers.redis import redis_server
@@ -49,6 +51,18 @@ def test_several_are_taken_at_once() -> None:
     assert [budget.take("contoso", 8) for _ in range(5)] == [0.0] * 5
     assert budget.take("contoso") > 0
     assert budget.take("fabrikam", 400) == 0.0
+
+
+def test_what_went_well_long_ago_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal after the answers of an hour ago is one more in a row."""
+    monkeypatch.setattr("trailkeeper.store.budget._ONE_BURST_SECONDS", 0)
+    budget = RequestBudget(None, per_minute=200)
+    assert budget.slow_down("contoso") <= 6.5
+    for _ in range(50):
+        budget.answered("contoso")
+    hour = time.monotonic() + 3600
+    monkeypatch.setattr("trailkeeper.store.budget.time.monotonic", lambda: hour)
+    assert budget.slow_down("contoso") >= 10.0
 
 
 def test_a_complaint_now_and_then_is_the_first_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,13 @@ class ActivityClient:
                 self._clock.sleep(pause)
         return self._asked("GET", checked)
 
+    def blob(self, url: str) -> Answer:
+        """`get` of records, which is what shows that requests go well: each round of a tenant whose
+        every blob is refused begins with listings that are not."""
+        answer = self.get(url)
+        self._budget.answered(self.tenant)
+        return answer
+
     def post(self, url: str) -> Answer:
         return self._asked("POST", self._checked(url))
 
@@ -144,7 +151,6 @@ class ActivityClient:
             answer = self._sent(method, url)
         if answer.status != 200:
             raise self._fault(answer)
-        self._budget.answered(self.tenant)
         return answer
 
     def _fault(self, answer: Answer) -> TrailkeeperError:

@@ -108,7 +108,7 @@ class Fetching:
             blob = next(waiting, None)
             if blob is None:
                 return
-            running.append((blob, self._pool.submit(self._client.get, blob.uri)))
+            running.append((blob, self._pool.submit(self._client.blob, blob.uri)))
 
     def _look(
         self,
@@ -131,7 +131,7 @@ class Fetching:
         except UnreadableBlob as error:
             if blob.content_id not in self._reread and self.interrupted is None:
                 self._reread.add(blob.content_id)
-                running.append((blob, self._pool.submit(self._client.get, blob.uri)))
+                running.append((blob, self._pool.submit(self._client.blob, blob.uri)))
             else:
                 self._bad(blob, error, error.readable)
         except TrailkeeperError as error:

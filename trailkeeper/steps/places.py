@@ -93,6 +93,11 @@ class PlaceTurn(Turn):
         if not (self._spoke or (clean and at_most)):
             self.answered(clean=clean)
 
+    def left(self) -> None:
+        """Pieces were planned that others may take at once."""
+        with _hint("left"):
+            self._announce()
+
     def room(self) -> int:
         with _hint("room"):
             return self._places.free(self.leased.segment.stream)

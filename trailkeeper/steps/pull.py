@@ -174,6 +174,8 @@ class PullStep:
         note_content_types(self.ledger, leased.segment.stream, pulled, now, PARKED_RETRY)
         ask_what_was_missed(self.ledger, leased.segment.stream, pulled, now)
         turn.ended(clean=pulled.interrupted is None)
+        if pulled.cuts:
+            turn.left()
         self._interrupted(leased, pulled.interrupted)
         if pulled.interrupted is None and leased.parked:
             self._mended(leased.segment.stream)
@@ -285,10 +287,13 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     later = max(soon, now + RETRY_AFTER[min(retry, len(RETRY_AFTER)) - 1])
     if pulled.interrupted:
         later = soon  # what stopped the pull was not the window's fault
+    purpose = segment.purpose
+    if pulled.cuts and purpose is Purpose.INCREMENTAL:
+        purpose = Purpose.BACKFILL  # a backlog: it must not hold up the next fresh poll
     return [
         *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in union(unproven)),
         *(
-            NewSegment(segment.stream, piece, segment.purpose, segment.round, soon)
+            NewSegment(segment.stream, piece, purpose, segment.round, soon)
             for window in unasked
             for piece in window.split(*pulled.cuts)
         ),

@@ -1,7 +1,8 @@
 """How many requests a tenant's feed gets a minute: counted in Redis for all workers, or here.
 
 2,000 a minute and tenant are the documented baseline (management-api-and-graph.md, section 1.8).
-The real number differs and is not told, so that every AF429 halves ours for a while.
+The real number differs and is not told: after an AF429 the tenant rests, and what comes too soon
+after that halves its number for a while and doubles the rest.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,7 +29,8 @@ requests went well in between"""
 _LONGEST_REST_SECONDS = 600.0
 _REMEMBERED_SECONDS = 900
 _WENT_WELL = 5
-"""answers to one process between two refusals that make the second one a first"""
+"""blobs that one process got between two refusals, and not long ago: the second is a first then"""
+_RECENT_SECONDS = 60.0
 _ONE_BURST_SECONDS = 2
 """threads that are refused side by side are one refusal"""
 _MOST_HALVINGS = 6
@@ -47,7 +48,8 @@ class RequestBudget:
         self._shared: _Counter | None = None
         self._shared_again_at = 0.0
         self._guard = threading.Lock()
-        self._went_well: Counter[str] = Counter()
+        self._went_well: dict[str, tuple[int, float]] = {}
+        """by tenant: how many blobs, and when the last one came"""
 
     def take(self, tenant: str, requests: int = 1) -> float:
         """0.0 goes ahead; otherwise seconds until there is room."""
@@ -59,7 +61,7 @@ class RequestBudget:
 
     def answered(self, tenant: str) -> None:
         # Counted in this process alone, and two threads may lose one: it costs every request.
-        self._went_well[tenant] += 1
+        self._went_well[tenant] = self._recent(tenant) + 1, time.monotonic()
 
     def slow_down(self, tenant: str) -> float:
         """Halve what the tenant gets, for a quarter of an hour; seconds to rest.
@@ -67,13 +69,19 @@ class RequestBudget:
         Refusals one after another halve it again and double the rest. One that comes after the
         service has answered begins anew: it refuses now and then, and not this tenant's pace.
         """
-        counter, in_a_row = self._counter(), self._went_well.pop(tenant, 0) < _WENT_WELL
+        counter, in_a_row = self._counter(), self._recent(tenant) < _WENT_WELL
+        self._went_well.pop(tenant, None)
         try:
             refusals = counter.refused(tenant, in_a_row=in_a_row)
         except StorageError:
             refusals = self._without_redis().refused(tenant, in_a_row=in_a_row)
         rest: float = min(_REST_SECONDS * 2 ** (refusals - 1), _LONGEST_REST_SECONDS)
         return rest * random.uniform(1.0, 1.3)  # noqa: S311 - spreads workers, guards nothing
+
+    def _recent(self, tenant: str) -> int:
+        """What went well hours ago says nothing of a refusal now."""
+        count, last = self._went_well.get(tenant, (0, 0.0))
+        return count if time.monotonic() - last < _RECENT_SECONDS else 0
 
     def _counter(self) -> _Counter:
         if self._url is None or time.monotonic() < self._shared_again_at:
