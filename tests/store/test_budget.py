@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
@@ -53,20 +56,8 @@ def test_several_are_taken_at_once() -> None:
     assert budget.take("fabrikam", 400) == 0.0
 
 
-def test_what_went_well_long_ago_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refusal after the answers of an hour ago is one more in a row."""
-    monkeypatch.setattr("trailkeeper.store.budget._ONE_BURST_SECONDS", 0)
-    budget = RequestBudget(None, per_minute=200)
-    assert budget.slow_down("contoso") <= 6.5
-    for _ in range(50):
-        budget.answered("contoso")
-    hour = time.monotonic() + 3600
-    monkeypatch.setattr("trailkeeper.store.budget.time.monotonic", lambda: hour)
-    assert budget.slow_down("contoso") >= 10.0
-
-
 def test_a_complaint_now_and_then_is_the_first_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a row they double the rest and halve what there is; after answers it begins anew."""
+    """In a row they double the rest; after answers it begins anew, and what was halved stays so."""
     monkeypatch.setattr("trailkeeper.store.budget._ONE_BURST_SECONDS", 0)
     budget = RequestBudget(None, per_minute=200)
     for least in (5.0, 10.0, 20.0):
@@ -77,3 +68,125 @@ def test_a_complaint_now_and_then_is_the_first_each_time(monkeypatch: pytest.Mon
             budget.answered("contoso")
         assert 5.0 <= budget.slow_down("contoso") <= 6.5
     assert sum(budget.take("contoso") == 0.0 for _ in range(150)) == 100
+
+
+@dataclass
+class Time:
+    """Both clocks of the process, moved by hand."""
+
+    seconds: float = 1_000_000_020.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr(time, "time", clock)
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+def rests(
+    budget: RequestBudget, moved: Time, rounds: int, *, well: int, refused: int
+) -> list[float]:
+    """Rounds of so many answers and then so many refusals side by side; the rest after each."""
+    found = []
+    for _ in range(rounds):
+        for _ in range(well):
+            budget.answered("contoso")
+        found.append(max([budget.slow_down("contoso") for _ in range(refused)]))
+        moved.seconds += found[-1]
+    return found
+
+
+def test_few_answers_among_refusals_are_no_good_sign(moved: Time) -> None:
+    """Five requests that go well, then all of those side by side refused: each round rests longer
+    than the one before."""
+    found = rests(RequestBudget(None), moved, 7, well=5, refused=8)
+    assert found == sorted(found)
+    assert found[-1] >= 320
+
+
+def test_everything_refused_rests_longer_until_ten_minutes(moved: Time) -> None:
+    """And stays there: the count is not forgotten while refusals go on."""
+    budget, found = RequestBudget(None), []
+    for _ in range(20):
+        found.append(budget.slow_down("contoso"))
+        moved.seconds += found[-1]
+    assert found[:6] == sorted(found[:6])
+    assert min(found[7:]) >= 600
+
+
+def test_what_went_well_long_ago_does_not_count(moved: Time) -> None:
+    """A refusal after the answers of ten minutes ago is one more in a row."""
+    budget = RequestBudget(None)
+    assert budget.slow_down("contoso") <= 6.5
+    for _ in range(50):
+        budget.answered("contoso")
+    moved.seconds += 600
+    assert budget.slow_down("contoso") >= 10.0
+
+
+def asked(
+    budget: RequestBudget, moved: Time, minutes: int, gives: Callable[[], bool]
+) -> list[tuple[int, int]]:
+    """A back-fill of 30 requests a second, by a service that `gives` or refuses: for each minute
+    how many were sent, and how many of them refused."""
+    began, counts = moved.seconds, [[0, 0] for _ in range(minutes)]
+    while (minute := int((moved.seconds - began) // 60)) < minutes:
+        moved.seconds += 1 / 30
+        if budget.take("contoso") > 0:
+            continue
+        counts[minute][0] += 1
+        if gives():
+            budget.answered("contoso")
+        else:
+            counts[minute][1] += 1
+            moved.seconds += budget.slow_down("contoso")
+    return [(sent, refused) for sent, refused in counts]
+
+
+@pytest.mark.parametrize("real", [190, 500, 100])
+def test_it_comes_down_to_a_lower_limit(moved: Time, real: int) -> None:
+    """A service that gives far less than we think: within five minutes what is sent is about what
+    it gives, most of what it gives is had, and after a quarter of an hour more is tried again."""
+    given: dict[int, int] = {}
+
+    def gives() -> bool:
+        minute = int(moved.seconds // 60)
+        given[minute] = given.get(minute, 0) + 1
+        return given[minute] <= real
+
+    budget = RequestBudget(None)
+    later = asked(budget, moved, 12, gives)[5:]
+    limit = sum(budget.take("fabrikam") == 0.0 for _ in range(2000))
+    moved.seconds += 120
+    halved = sum(budget.take("contoso") == 0.0 for _ in range(2000))
+    assert 0.6 * real <= halved <= 1.6 * real < limit
+    assert sum(sent - refused for sent, refused in later) >= 0.6 * real * len(later)
+    assert sum(refused for _, refused in later) <= 3 * len(later)
+    moved.seconds += 1000
+    assert sum(budget.take("contoso") == 0.0 for _ in range(2000)) == limit
+
+
+def test_one_refusal_in_thirty_starves_nobody(moved: Time) -> None:
+    """A service that refuses by chance, and no pace of ours: half an hour goes on at about what the
+    short rests leave of it."""
+    chance = random.Random(7)
+    counts = asked(RequestBudget(None), moved, 30, lambda: chance.random() > 1 / 30)
+    assert min(sum(sent for sent, _ in half) for half in (counts[:15], counts[15:])) > 15 * 120
+
+
+def test_other_processes_answers_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What two processes were given is added up: neither halves below what both had together."""
+    for name in ("_ONE_BURST_SECONDS", "_HALVED_SECONDS"):
+        monkeypatch.setattr(f"trailkeeper.store.budget.{name}", 0)
+    with redis_server() as redis:
+        first, second = (RequestBudget(redis.url, per_minute=400) for _ in range(2))
+        for budget in (first, second):
+            for _ in range(100):
+                budget.answered("contoso")
+            budget.slow_down("contoso")
+        assert sum(first.take("contoso") == 0.0 for _ in range(300)) == 200

@@ -1,8 +1,9 @@
 """How many requests a tenant's feed gets a minute: counted in Redis for all workers, or here.
 
 2,000 a minute and tenant are the documented baseline (management-api-and-graph.md, section 1.8).
-The real number differs and is not told: after an AF429 the tenant rests, and what comes too soon
-after that halves its number for a while and doubles the rest.
+The real number differs and is not told. After an AF429 the tenant rests: longer each time, until
+requests go well again. And ours is halved for a while, once a minute at most and not far below what
+the service gave in the best of the last minutes: it may also refuse by chance, whatever our pace.
 """
 
 from __future__ import annotations
@@ -28,9 +29,18 @@ _REST_SECONDS = 5.0
 requests went well in between"""
 _LONGEST_REST_SECONDS = 600.0
 _REMEMBERED_SECONDS = 900
+"""how long refusals count after the last, and halvings after the last"""
 _WENT_WELL = 5
-"""blobs that one process got between two refusals, and not long ago: the second is a first then"""
-_RECENT_SECONDS = 60.0
+"""blobs that one process got between two refusals, which make the second one a first"""
+_MOSTLY = 2
+"""so many times as many blobs as threads were refused side by side: fewer are no good sign"""
+_HALVED_SECONDS = 60
+"""a halving shows only when a minute has passed under it"""
+_GIVEN_SHARE = 0.75
+"""of what was given in a minute: no halving goes below. A limit that is used up gives nearly all of
+it, and so is halved no further"""
+_GIVEN_MINUTES = 5
+"""the best of so many counts: little may also come because we rested"""
 _ONE_BURST_SECONDS = 2
 """threads that are refused side by side are one refusal"""
 _MOST_HALVINGS = 6
@@ -48,8 +58,7 @@ class RequestBudget:
         self._shared: _Counter | None = None
         self._shared_again_at = 0.0
         self._guard = threading.Lock()
-        self._went_well: dict[str, tuple[int, float]] = {}
-        """by tenant: how many blobs, and when the last one came"""
+        self._answers: dict[str, _Answers] = {}
 
     def take(self, tenant: str, requests: int = 1) -> float:
         """0.0 goes ahead; otherwise seconds until there is room."""
@@ -61,27 +70,26 @@ class RequestBudget:
 
     def answered(self, tenant: str) -> None:
         # Counted in this process alone, and two threads may lose one: it costs every request.
-        self._went_well[tenant] = self._recent(tenant) + 1, time.monotonic()
+        self._answers_of(tenant).add()
 
     def slow_down(self, tenant: str) -> float:
-        """Halve what the tenant gets, for a quarter of an hour; seconds to rest.
+        """Fewer requests for the tenant, if more were sent than it was given; seconds to rest.
 
-        Refusals one after another halve it again and double the rest. One that comes after the
-        service has answered begins anew: it refuses now and then, and not this tenant's pace.
+        Refusals one after another double the rest. One that comes after the service has answered
+        begins anew. The number stays halved all the same, until it is forgotten.
         """
-        counter, in_a_row = self._counter(), self._recent(tenant) < _WENT_WELL
-        self._went_well.pop(tenant, None)
+        counter = self._counter()
+        well, in_a_row = self._answers_of(tenant).refused()
         try:
-            refusals = counter.refused(tenant, in_a_row=in_a_row)
+            refusals = counter.refused(tenant, self._per_minute, well, in_a_row=in_a_row)
         except StorageError:
-            refusals = self._without_redis().refused(tenant, in_a_row=in_a_row)
+            counter = self._without_redis()
+            refusals = counter.refused(tenant, self._per_minute, well, in_a_row=in_a_row)
         rest: float = min(_REST_SECONDS * 2 ** (refusals - 1), _LONGEST_REST_SECONDS)
         return rest * random.uniform(1.0, 1.3)  # noqa: S311 - spreads workers, guards nothing
 
-    def _recent(self, tenant: str) -> int:
-        """What went well hours ago says nothing of a refusal now."""
-        count, last = self._went_well.get(tenant, (0, 0.0))
-        return count if time.monotonic() - last < _RECENT_SECONDS else 0
+    def _answers_of(self, tenant: str) -> _Answers:
+        return self._answers.get(tenant) or self._answers.setdefault(tenant, _Answers())
 
     def _counter(self) -> _Counter:
         if self._url is None or time.monotonic() < self._shared_again_at:
@@ -99,8 +107,43 @@ class RequestBudget:
         return self._local
 
 
+class _Answers:
+    """What one process heard of one tenant since the last refusal, and no longer ago than the
+    minute before this one: what went well hours ago says nothing of a refusal now."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._now = self._before = self._refused = 0
+
+    def add(self) -> None:
+        self._age()
+        self._now += 1
+
+    def refused(self) -> tuple[_Well, bool]:
+        """What went well since the last time; and whether that was too little to begin anew."""
+        self._age()
+        well, enough = (self._before, self._now), max(_WENT_WELL, _MOSTLY * self._refused)
+        self._now = self._before = 0
+        self._refused = 1 if any(well) else self._refused + 1
+        return well, sum(well) < enough
+
+    def _age(self) -> None:
+        minute = _minute()
+        if minute != self._minute:
+            self._before = self._now if minute == self._minute + 1 else 0
+            self._minute, self._now = minute, 0
+
+
+_Well = tuple[int, int]
+"""how many blobs came in the minute before this one, and in this"""
+
+
+def _minute() -> int:
+    return int(time.time() // 60)
+
+
 class _Counter:
-    """Both counts over one storage."""
+    """All counts over one storage."""
 
     def __init__(self, storage: MemoryStorage | RedisStorage) -> None:
         self._storage = storage
@@ -115,22 +158,49 @@ class _Counter:
         until = self._limiter.get_window_stats(item, tenant).reset_time
         return max(until - time.time(), 1.0)
 
-    def refused(self, tenant: str, *, in_a_row: bool) -> int:
+    def refused(self, tenant: str, per_minute: int, well: _Well, *, in_a_row: bool) -> int:
         """How many refusals in a row within the remembered time, this one included; those of a
-        burst count once."""
+        burst count once. `well`: blobs that this process has not told before."""
+        given = self._given(tenant, well)
         if self._storage.incr(f"feed-burst/{tenant}", _ONE_BURST_SECONDS) > 1:
             return max(self._storage.get(f"feed-refused/{tenant}"), 1)
-        self._limits.pop(tenant, None)
+        self._halve(tenant, per_minute, given)
         if not in_a_row:
             self._storage.clear(f"feed-refused/{tenant}")
-        return self._storage.incr(f"feed-refused/{tenant}", _REMEMBERED_SECONDS)
+        return self._one_more(f"feed-refused/{tenant}")
+
+    def _given(self, tenant: str, well: _Well) -> int:
+        """Add these blobs; how many came in the best of the last minutes, to all processes."""
+        this, key = _minute(), f"feed-given/{tenant}/"
+        expiry = 60 * _GIVEN_MINUTES
+        before, now = well
+        return max(
+            self._storage.incr(f"{key}{this}", expiry, now),
+            self._storage.incr(f"{key}{this - 1}", expiry, before),
+            *(self._storage.get(f"{key}{this - ago}") for ago in range(2, _GIVEN_MINUTES)),
+        )
+
+    def _halve(self, tenant: str, per_minute: int, given: int) -> None:
+        key = f"feed-halved/{tenant}"
+        halvings = self._storage.get(key)
+        if halvings >= _MOST_HALVINGS or per_minute >> (halvings + 1) < given * _GIVEN_SHARE:
+            return
+        if self._storage.incr(f"feed-halved-now/{tenant}", _HALVED_SECONDS) == 1:
+            self._one_more(key)
+            self._limits.pop(tenant, None)
+
+    def _one_more(self, key: str) -> int:
+        """Unlike `incr` alone, remembered anew from now on. One process at a time gets here."""
+        count = self._storage.get(key) + 1
+        self._storage.clear(key)
+        return self._storage.incr(key, _REMEMBERED_SECONDS, count)
 
     def _halvings(self, tenant: str) -> int:
         """Looked up every few seconds: it changes seldom and costs a round trip."""
         known, until = self._limits.get(tenant, (0, 0.0))
         if time.monotonic() < until:
             return known
-        found = min(self._storage.get(f"feed-refused/{tenant}"), _MOST_HALVINGS)
+        found = min(self._storage.get(f"feed-halved/{tenant}"), _MOST_HALVINGS)
         self._limits[tenant] = found, time.monotonic() + 5.0
         return found
 
