@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial, wraps
 from typing import Any
 
@@ -15,7 +15,15 @@ from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.steps.plan import announce_due, announce_next, plan_feeds, plan_tenants
+from trailkeeper.ports import Announcer, Ledger
+from trailkeeper.settings import Settings
+from trailkeeper.steps.plan import (
+    announce_due,
+    announce_more,
+    announce_next,
+    plan_feeds,
+    plan_tenants,
+)
 from trailkeeper.steps.pull import Outcome
 from worker.announcer import CeleryAnnouncer
 from worker.app import app
@@ -123,25 +131,28 @@ def pull_segment(world: World, segment_id: int) -> str:
     if not found:  # its tenant was removed
         return Outcome.NOT_OURS.value
     (segment,) = found
-    announce = partial(_announce_next, world, segment.stream)
-    outcome = world.pull.of(segment, world.owner, announce)
+    more = partial(_announce, announce_more, world, segment.stream)
+    outcome = world.pull.of(segment, world.owner, more)
     tenant = segment.stream.tenant
     if outcome is Outcome.LANDED:
         _announcer().merge(tenant)
     elif outcome is Outcome.EMPTY:  # it may be what a month waited for
         _announce_months(world, tenant)
     if outcome is not Outcome.NOT_OURS and not _is_short(segment):
-        announce()
+        _announce(announce_next, world, segment.stream)
     return outcome.value
 
 
-def _announce_next(world: World, stream: Stream) -> None:
-    announce_next(world.settings, world.ledger, _announcer(), stream, world.clock.now())
+_Announce = Callable[[Settings, Ledger, Announcer, Stream, datetime], None]
+
+
+def _announce(which: _Announce, world: World, stream: Stream) -> None:
+    which(world.settings, world.ledger, _announcer(), stream, world.clock.now())
 
 
 def _is_short(segment: Segment) -> bool:
     """A minute of a feed, or an hour listed again: looking for what queues up behind it costs more
-    than the pull itself."""
+    than the pull itself. What a large one leaves over was announced when it was cut."""
     return segment.stream.source is Source.ACTIVITY and segment.purpose in _SHORT
 
 

@@ -28,7 +28,7 @@ from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports import Clock
 from trailkeeper.settings import load
 from trailkeeper.steps.collect import CollectStep
-from trailkeeper.steps.plan import announce_next, plan_tenants
+from trailkeeper.steps.plan import announce_more, plan_tenants
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -369,9 +369,9 @@ def test_refused_in_a_listing_is_left_alone(boxed: Boxed, tmp_path: Path) -> Non
 def test_too_much_for_one_pull(
     boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
 ) -> None:
-    """What a pull leaves over is cut into pieces, announced at once, which several processes can
-    pull; together they prove the window, and no blob is fetched twice. The rest of a fresh poll is
-    a backlog, which holds up no other poll."""
+    """What a pull leaves over is cut into pieces, announced at once to all places of the tenant,
+    which several processes can pull; together they prove the window, and no blob is fetched twice.
+    The rest of a fresh poll is a backlog, which holds up no other poll."""
     monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.ENOUGH_BYTES", 60_000)
     monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.AHEAD", 0.2)
     with boxed() as box:
@@ -388,13 +388,13 @@ def test_too_much_for_one_pull(
             world.pull(
                 segment.id,
                 "test",
-                lambda: announce_next(world.settings, world.ledger, queue, stream, now + HOUR),
+                lambda: announce_more(world.settings, world.ledger, queue, stream, now + HOUR),
             )
             pieces = world.ledger.due(world.clock.now(), 99, 99, stream)
             assert len(pieces) > 2
             assert Purpose.INCREMENTAL not in {each.purpose for each in pieces}
-            assert found
-            assert set(found) <= {each.id for each in pieces}
+            places = world.settings.service.searches_per_tenant
+            assert set(found) == {each.id for each in pieces[:places]}
             assert world.ledger.waiting_feeds(world.clock.now()) == set()
             while due := world.ledger.due(world.clock.now(), 1, 9, stream):
                 world.pull(due[0].id, "test")

@@ -14,7 +14,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Parking
 from trailkeeper.settings import Settings, load
-from trailkeeper.steps.plan import announce_due, announce_next, plan_feeds
+from trailkeeper.steps.plan import announce_due, announce_more, announce_next, plan_feeds
 from trailkeeper.store.ledger import SqlLedger, open_ledger
 from trailkeeper.store.outbox import SqlOutbox
 
@@ -173,4 +173,36 @@ def test_the_next_of_a_backlog_is_no_poll(settings: Settings, ledger: SqlLedger)
     plan_feeds(settings, ledger, Said(), now)
     waiting = backlog(ledger, 3)
     announce_next(settings, ledger, said, Stream("t07", Source.ACTIVITY), now)
+    assert said.taken() == waiting[:1]
+
+
+def test_polls_hide_no_backlog(settings: Settings, ledger: SqlLedger) -> None:
+    """Several polls that are due, after the service had told us to rest, take more places than the
+    tenant has: the next of the back-fill is announced all the same."""
+    said, now, stream = Said(), NOW + timedelta(minutes=2), Stream("t07", Source.ACTIVITY)
+    minute = timedelta(minutes=1)
+    polls = [
+        NewSegment(
+            stream,
+            Window(NOW + n * minute, NOW + (n + 1) * minute, Axis.AVAILABLE),
+            Purpose.INCREMENTAL,
+        )
+        for n in range(5)
+    ]
+    ledger.plan(stream, lambda frontier: polls, NOW)
+    waiting = backlog(ledger, 9)
+    announce_next(settings, ledger, said, stream, now)
+    assert said.taken() == waiting[:1]
+    announce_more(settings, ledger, said, stream, now)
+    assert said.taken() == waiting[: settings.service.searches_per_tenant]
+
+
+def test_a_rest_is_announced_to_all_places(settings: Settings, ledger: SqlLedger) -> None:
+    """A pull that was cut into pieces hands on as many of them as the tenant has places; one that
+    is done hands on one."""
+    said, now, stream = Said(), NOW + timedelta(minutes=2), Stream("t07", Source.ACTIVITY)
+    waiting = backlog(ledger, 9)
+    announce_more(settings, ledger, said, stream, now)
+    assert said.taken() == waiting[: settings.service.searches_per_tenant]
+    announce_next(settings, ledger, said, stream, now)
     assert said.taken() == waiting[:1]

@@ -154,7 +154,8 @@ def announce_due(
     settings: Settings, ledger: Ledger, outbox: Outbox, announcer: Announcer, now: datetime
 ) -> Announced:
     """Send to the queue what is due: the queue is a hint, and this repairs it."""
-    # A feed has one poll waiting at most: those just announced hide nothing that is due.
+    # `plan_feeds` adds no poll to one that waits, and what a large or interrupted one leaves over
+    # is back-fill: one of each feed at most was just announced, and hides nothing that is due.
     limit = _ANNOUNCED_AT_ONCE + len(settings.tenants)
     found = ledger.due(now, limit=limit, per_stream=settings.service.searches_per_tenant)
     due = [segment.id for segment in found if not _just_announced(segment, now)]
@@ -172,14 +173,36 @@ def announce_due(
 def announce_next(
     settings: Settings, ledger: Ledger, announcer: Announcer, stream: Stream, now: datetime
 ) -> None:
-    """When a segment of a backlog is done or shared, the next of its stream awaits no sweep.
+    """When a segment of a backlog is done, the next of its stream awaits no sweep.
 
     For a feed it is one: it took one place in the queue and gives one back, so that a thousand
-    backlogs never fill the queue in front of the fresh polls. The poll that waits has been
-    announced at its own turn.
+    backlogs never fill the queue in front of the fresh polls.
     """
     most = 1 if stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
-    due = ledger.due(now, most + 1, settings.service.searches_per_tenant, stream)
+    _announce_backlog(settings, ledger, announcer, stream, now, most)
+
+
+def announce_more(
+    settings: Settings, ledger: Ledger, announcer: Announcer, stream: Stream, now: datetime
+) -> None:
+    """When a segment was cut or shared, or its stream got more places: as many as it may have."""
+    feed = stream.source is Source.ACTIVITY
+    most = settings.service.searches_per_tenant if feed else _NEXT_AFTER_SEARCH
+    _announce_backlog(settings, ledger, announcer, stream, now, most)
+
+
+def _announce_backlog(
+    settings: Settings,
+    ledger: Ledger,
+    announcer: Announcer,
+    stream: Stream,
+    now: datetime,
+    most: int,
+) -> None:
+    """Polls are announced at their own turn, or by the sweep; they go first and are soon done, so
+    that their places are no reason to let a backlog rest: whoever finds none takes no harm."""
+    polls = _POLLS_AT_ONCE if stream.source is Source.ACTIVITY else 0
+    due = ledger.due(now, most + polls, settings.service.searches_per_tenant + polls, stream)
     backlog = [segment.id for segment in due if not _is_poll(segment)]
     announcer.pull(backlog[:most])
 
@@ -197,3 +220,5 @@ def _just_announced(segment: Segment, now: datetime) -> bool:
 _POLL_PATIENCE = timedelta(minutes=1)
 _ANNOUNCED_AT_ONCE = 1000
 _NEXT_AFTER_SEARCH = 4
+_POLLS_AT_ONCE = 20
+"""that are due of one feed: one, and one for every minute that the feed was told to rest"""

@@ -31,7 +31,7 @@ from trailkeeper.model.segment import (
     Verdict,
 )
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.model.window import subtract, union
+from trailkeeper.model.window import Window, subtract, union
 from trailkeeper.ports import PAUSED, AuditSource, Clock, Landing, Ledger, Parking, Pulled
 from trailkeeper.steps.content_types import ask_what_was_missed, asked_again, note_content_types
 from trailkeeper.steps.heartbeat import Heartbeat
@@ -54,6 +54,9 @@ PARKED_RETRY = timedelta(hours=24)
 """a parked tenant is tried again daily: the person may have acted without telling us"""
 MISCONFIGURED_RETRY = timedelta(hours=1)
 """the same where a file of ours is at fault: looking again asks nobody"""
+_LARGE_BYTES = 1 << 20
+"""landed by a pull that left a rest: the rest is worth asking for at once, and not only once the
+service's clock has come to it"""
 _MISSED_FOR_A_MOMENT = 3
 """failed attempts for which a certificate's file may only be on its way: it is replaced by hand"""
 
@@ -165,7 +168,7 @@ class PullStep:
         now = self.clock.now()
         leased = turn.leased
         planned = [
-            *follow_ups(leased, pulled, now),
+            *follow_ups(leased, pulled, now, landed.size),
             *self._repairs(leased, pulled, now),
             *asked_again(self.ledger, leased.segment.stream, pulled, now),
         ]
@@ -174,7 +177,7 @@ class PullStep:
         note_content_types(self.ledger, leased.segment.stream, pulled, now, PARKED_RETRY)
         ask_what_was_missed(self.ledger, leased.segment.stream, pulled, now)
         turn.ended(clean=pulled.interrupted is None)
-        if pulled.cuts:
+        if _left_much(leased, pulled, landed.size):
             turn.left()
         self._interrupted(leased, pulled.interrupted)
         if pulled.interrupted is None and leased.parked:
@@ -267,7 +270,9 @@ def _needs_person(leased: Leased, error: TrailkeeperError) -> bool:
     return isinstance(error, NeedsPerson) or (stays_wrong and isinstance(error, ConfigurationError))
 
 
-def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
+def follow_ups(
+    leased: Leased, pulled: Pulled, now: datetime, landed_bytes: int = 0
+) -> list[NewSegment]:
     """Segments for what this pull did not prove: the unproven later, the unasked soon."""
     segment = leased.segment
     retry = segment.round + 1 if segment.purpose is Purpose.RETRY else 1
@@ -280,7 +285,7 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     ]
     if retry > len(RETRY_AFTER):
         unproven = []
-    unasked = subtract([segment.window], [f.window for f in pulled.findings])
+    unasked = _unasked(leased, pulled)
     soon = now + (_pause(leased, pulled.interrupted) if pulled.interrupted else timedelta())
     if unasked == [segment.window]:  # the very same question: only a retry may be planned again
         unproven, unasked = [*unproven, *unasked], []
@@ -288,7 +293,8 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
     if pulled.interrupted:
         later = soon  # what stopped the pull was not the window's fault
     purpose = segment.purpose
-    if pulled.cuts and purpose is Purpose.INCREMENTAL:
+    is_poll = purpose is Purpose.INCREMENTAL and segment.stream.source is Source.ACTIVITY
+    if is_poll and (pulled.interrupted or _left_much(leased, pulled, landed_bytes)):
         purpose = Purpose.BACKFILL  # a backlog: it must not hold up the next fresh poll
     return [
         *(NewSegment(segment.stream, w, Purpose.RETRY, retry, later) for w in union(unproven)),
@@ -298,6 +304,18 @@ def follow_ups(leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment
             for piece in window.split(*pulled.cuts)
         ),
     ]
+
+
+def _unasked(leased: Leased, pulled: Pulled) -> list[Window]:
+    return subtract([leased.segment.window], [f.window for f in pulled.findings])
+
+
+def _left_much(leased: Leased, pulled: Pulled, landed_bytes: int) -> bool:
+    """Whether the pull ended because it had enough: others may take the rest now."""
+    if pulled.interrupted:
+        return False
+    large = leased.segment.stream.source is Source.ACTIVITY and landed_bytes >= _LARGE_BYTES
+    return bool(pulled.cuts) or (large and bool(_unasked(leased, pulled)))
 
 
 def _pause(leased: Leased, error: TrailkeeperError) -> timedelta:

@@ -196,9 +196,10 @@ def _parked(*conditions: ColumnElement[bool]) -> Exists:
 def _due(*conditions: ColumnElement[bool]) -> Select[Any]:
     """One statement: rank within each stream, cut to its free places, then take turns.
 
-    Fresh time goes before all else: a stream has at most a window or two of it, so that nobody
-    starves. The rest goes by turns: the n-th place of every stream before the (n+1)-th of any, live
-    leases counted, and among equals the stream that waited longest since its last lease.
+    Fresh time goes before all else: a stream has few windows of it, and what a large poll of a feed
+    leaves over is none, so that nobody starves. The rest goes by turns: the n-th place of every
+    stream before the (n+1)-th of any, live leases counted, and among equals the stream that waited
+    longest since its last lease.
     """
     live = _live().subquery()
     in_stream = func.row_number().over(
