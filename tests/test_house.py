@@ -33,7 +33,7 @@ def _tracked() -> tuple[Path, ...]:
     words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(words, cwd=ROOT, capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError):  # an unpacked archive, or no git at all
         pytest.skip("this is not a git checkout, so there is no list of tracked files")
     paths = (ROOT / name.decode() for name in listed.split(b"\0") if name)
     return tuple(path for path in paths if path.is_file())

@@ -77,7 +77,7 @@ def test_each_assertion_is_its_own(pair: Pair) -> None:
 def test_an_empty_password_opens_without_being_named(pair: Pair, tmp_path: Path) -> None:
     """A PFX locked with the empty password, as Windows exports it, needs no `password`."""
     openssl = shutil.which("openssl")
-    if openssl is None:
+    if openssl is None:  # our own library writes no PFX with an empty password
         pytest.skip("openssl is not installed")
     (tmp_path / "both.pem").write_bytes(pair.key_pem() + pair.pem)
     words = ["pkcs12", "-export", "-in", "both.pem", "-out", "app.pfx", "-passout", "pass:"]

@@ -14,7 +14,8 @@ from trailkeeper.store.database import open_database
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """One server for the whole run."""
+    """One server for the whole run. Python's packages bring none; where there is none, the same
+    tests run on SQLite alone, and CI installs it."""
     binaries = find_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL server is installed on this machine")

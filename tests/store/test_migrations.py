@@ -244,7 +244,7 @@ class TestRefusing:
     def test_the_server_is_down(self) -> None:
         """PostgreSQL going away and coming up elsewhere: one sentence, no password."""
         binaries = find_binaries()
-        if binaries is None:
+        if binaries is None:  # as tests.servers.databases.postgres
             pytest.skip("no PostgreSQL server is installed on this machine")
         with postgres_server(binaries) as server:
             url = server.url(server.new_database()).replace("@", ":hunter2@")

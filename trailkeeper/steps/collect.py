@@ -28,6 +28,7 @@ PATIENCE = timedelta(minutes=2)
 """what is due again within this is waited for; what is due later is left to the service"""
 _TICK_SECONDS = 0.5
 _HUNGRY_SECONDS = 0.05
+"""between looks for shared work while a place is free for it"""
 _ASK_AGAIN = timedelta(seconds=2)
 """before a segment that somebody else holds is tried again"""
 
