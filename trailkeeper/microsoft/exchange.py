@@ -185,6 +185,7 @@ class OrderNote:
         return ""
 
     def _note(self, word: str) -> None:
+        """Lost while the ledger is out of reach: then other walks find out by themselves."""
         with suppress(Unavailable):
             self.notebook.note(order_key(self.tenant), word, self.clock.now())
 
