@@ -14,6 +14,8 @@ process that pulls the busiest window alone (VmHWM).
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import json
 import shutil
 import subprocess
@@ -159,6 +161,7 @@ def _reader(at: Lab, windows: list[Window]) -> int:
 def read_only() -> None:
     """The reader's process: the windows come as JSON on its standard input."""
     logs.configure("warning")
+    atexit.register(gc.freeze)  # as our command does
     bounds = json.load(sys.stdin)
     windows = [Window(parse_instant(start), parse_instant(end)) for start, end in bounds]
     print(_read(Path(sys.argv[1]), windows))

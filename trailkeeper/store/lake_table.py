@@ -55,12 +55,15 @@ _CONFIGURATION: dict[str, str | None] = {
 }
 
 # Level 1 costs a sixth less time than 3 for 8 % more bytes. Small row groups, each sorted by time,
-# let an export read one part of a large day without unpacking the rest of it.
+# let an export read one part of a large day without unpacking the rest of it. A dictionary of what
+# never repeats costs an eighth of a merge's writing, and bytes.
 WRITER_PROPERTIES = WriterProperties(
     compression="ZSTD",
     compression_level=1,
     max_row_group_size=16_384,
     column_properties={
+        "id": ColumnProperties(dictionary_enabled=False),
+        "digest": ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE"),
         "raw": ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE"),
     },
 )
