@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from trailkeeper.metrics import Metrics
     from trailkeeper.microsoft.certificates import Certificates
     from trailkeeper.microsoft.sessions import Sessions
+    from trailkeeper.microsoft.token_cache import TokenStore
     from trailkeeper.microsoft.tokens import Tokens
 
 READABLE = frozenset({Source.EXCHANGE, Source.ACTIVITY})
@@ -54,6 +55,7 @@ def import_pulling() -> None:
     """Import what pulling needs, and nothing heavier: before a fork it is done once for all."""
     import trailkeeper.microsoft.activity
     import trailkeeper.microsoft.exchange
+    import trailkeeper.microsoft.forked_tokens
     import trailkeeper.microsoft.token_cache
     import trailkeeper.microsoft.token_crypto
     import trailkeeper.microsoft.tokens
@@ -75,8 +77,15 @@ class SystemClock:
 class World:
     """Every adapter and step of one process. Build it after forking, close it at the end."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        forked_tokens: TokenStore | None = None,
+    ) -> None:
+        """`forked_tokens`: shared with the processes of one command, where there is no Redis."""
         self.settings = settings
+        self._forked_tokens = forked_tokens
         self.clock: Clock = clock or SystemClock()
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         """who holds this process's leases"""
@@ -135,13 +144,14 @@ class World:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Shared through Redis where there is one, in this process otherwise."""
+        """Shared through Redis where there is one, else with who was forked, else ours alone."""
         from trailkeeper.microsoft.token_cache import TokenCache, redis_tokens
         from trailkeeper.microsoft.token_crypto import token_keys
         from trailkeeper.microsoft.tokens import Tokens
 
         url = self.settings.redis_url
-        shared = redis_tokens(url, token_keys(self.settings)) if url else None
+        redis = redis_tokens(url, token_keys(self.settings)) if url else None
+        shared = redis or self._forked_tokens
         return Tokens(
             self.settings, self.sessions, TokenCache(shared), self.certificates, self.clock
         )

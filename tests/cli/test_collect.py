@@ -79,6 +79,15 @@ def test_two_collections_at_once_share_the_work(seeded: Line, box: Sandbox) -> N
     assert sorted(exported(seeded)) == sorted(truth(seeded, box))
 
 
+def test_the_pulling_processes_log_in_once_between_them(seeded: Line, box: Sandbox) -> None:
+    """Without Redis too: two segments are pulled side by side with one token."""
+    box.control.alter(seeded.tenant, seconds_per_call=0.1)
+    words = ("collect", "--tenant", seeded.tenant, "--from", SLOW_RANGE[0], "--to", DAYS[1])
+    said = seeded.run(*words)
+    assert said.code == 0, said.err
+    assert box.control.counters()["by_tenant"][seeded.tenant]["token"] == 1
+
+
 def test_interrupted_and_started_again(seeded: Line, box: Sandbox) -> None:
     """Ctrl-C in the middle loses nothing, says so, and the same command goes on from there."""
     box.control.alter(seeded.tenant, seconds_per_call=1.0)

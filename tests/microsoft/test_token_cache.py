@@ -3,6 +3,9 @@ from __future__ import annotations
 import base64
 import secrets
 import stat
+import subprocess
+import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import structlog
 
 from tests.servers.redis import RedisServer, redis_server
 from trailkeeper.errors import ConfigurationError, Unavailable
+from trailkeeper.microsoft.forked_tokens import ForkedTokens
 from trailkeeper.microsoft.token_cache import (
     MemoryTokens,
     RedisTokens,
@@ -30,12 +34,14 @@ def patient(_: float) -> None:
     threading.Event().wait(0.005)
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "forked", "redis"])
 def store(request: pytest.FixtureRequest, shared_redis: RedisServer) -> TokenStore:
-    """The contract below holds for both stores."""
+    """The contract below holds for all stores."""
     shared_redis.client().flushall()
     if request.param == "memory":
         return MemoryTokens()
+    if request.param == "forked":
+        return ForkedTokens()
     return redis_tokens(shared_redis.url, TokenKeys(NEW))
 
 
@@ -100,6 +106,45 @@ def test_waiting_ends_when_somebody_else_has_served(store: TokenStore) -> None:
     asked = iter([False, False, True])
     with locked(store, "a", patient, lambda: next(asked)) as ours:
         assert not ours
+
+
+def forking(code: str) -> str:
+    """What `code` prints, in a process of its own: this one has threads, and must not fork."""
+    begin = "import os, signal\nfrom trailkeeper.microsoft.forked_tokens import ForkedTokens\n"
+    words = [sys.executable, "-c", begin + textwrap.dedent(code)]
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def test_what_forked_processes_write_is_read() -> None:
+    """Eight processes add a word each, all in the same moment, and none is lost."""
+    code = """
+        store = ForkedTokens()
+        for number in range(8):
+            if not os.fork():
+                while True:
+                    text, stamp = store.read("a")
+                    if store.swap("a", stamp, f"{text} {number}", 60):
+                        os._exit(0)
+        for _ in range(8):
+            os.wait()
+        print(sorted(store.read("a")[0].split()))
+    """
+    assert forking(code) == str([str(n) for n in range(8)])
+
+
+def test_a_process_that_dies_over_the_table_blocks_nobody() -> None:
+    """Killed between emptying and writing it: the others find nothing in it, and go on."""
+    code = """
+        store = ForkedTokens()
+        store.swap("a", b"", "text", 60)
+        if not os.fork():
+            with store._opened():
+                os.ftruncate(store._file, 5)
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.wait()
+        print(store.read("a"), store.swap("a", b"", "again", 60), store.read("a")[0])
+    """
+    assert forking(code) == "('', b'') True again"
 
 
 def test_redis_holds_only_sealed_text(shared_redis: RedisServer) -> None:

@@ -1,4 +1,4 @@
-"""Where tokens are kept between requests: sealed in Redis for all workers, or in this process.
+"""Where tokens are kept between requests: sealed in Redis for all workers, or in memory.
 
 Two operations and a lock, the same for both: `read`, `swap` (write only if nobody wrote meanwhile)
 and `lock` (one asker per tenant, with an owner and an expiry that outlives a dead one).
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import redis
@@ -63,41 +64,60 @@ class TokenStore(Protocol):
     def unlock(self, owner: str, name: str) -> None: ...
 
 
+@dataclass(slots=True)
+class Table:
+    """What a store without Redis holds, by owner: texts with their stamps, locks with their ends
+    (monotonic seconds, which all processes of a machine share)."""
+
+    texts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    locks: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+
 class MemoryTokens:
     """This process's own store."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, tuple[str, bytes]] = {}
-        self._locks: dict[str, tuple[str, float]] = {}
+        self._table = Table()
         self._guard = threading.Lock()
 
-    def read(self, owner: str) -> tuple[str, bytes]:
+    @contextmanager
+    def _opened(self) -> Iterator[Table]:
+        """The table, for one at a time; what is changed in it is kept."""
         with self._guard:
-            return self._texts.get(owner, ("", b""))
+            yield self._table
+
+    def read(self, owner: str) -> tuple[str, bytes]:
+        with self._opened() as table:
+            text, stamp = table.texts.get(owner, _NO_TEXT)
+            return text, stamp.encode()
 
     def swap(self, owner: str, stamp: bytes, text: str, seconds: float) -> bool:
-        with self._guard:
-            if self._texts.get(owner, ("", b""))[1] != stamp:
+        with self._opened() as table:
+            if table.texts.get(owner, _NO_TEXT)[1].encode() != stamp:
                 return False
-            self._texts[owner] = (text, secrets.token_bytes(8) if text else b"")
+            table.texts[owner] = (text, secrets.token_hex(8)) if text else _NO_TEXT
             return True
 
     def try_lock(self, owner: str) -> str:
         now = time.monotonic()
-        with self._guard:
-            if self._locks.get(owner, ("", 0.0))[1] > now:
+        with self._opened() as table:
+            if table.locks.get(owner, _NO_LOCK)[1] > now:
                 return ""
             name = secrets.token_hex(8)
-            self._locks[owner] = (name, now + LOCK_SECONDS)
+            table.locks[owner] = (name, now + LOCK_SECONDS)
             return name
 
     def unlock(self, owner: str, name: str) -> None:
-        with self._guard:
-            if self._locks.get(owner, ("", 0.0))[0] == name:
-                del self._locks[owner]
+        with self._opened() as table:
+            if table.locks.get(owner, _NO_LOCK)[0] == name:
+                del table.locks[owner]
 
     def __repr__(self) -> str:
-        return "MemoryTokens(…)"
+        return f"{type(self).__name__}(…)"
+
+
+_NO_TEXT = ("", "")
+_NO_LOCK = ("", 0.0)
 
 
 class RedisTokens:
@@ -161,7 +181,7 @@ class TokenCache:
     def __init__(
         self, shared: TokenStore | None, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """`shared` None: one process, or no Redis configured."""
+        """`shared` None: one process, and no Redis configured."""
         self._shared = shared
         self._own = MemoryTokens()
         self._monotonic = monotonic

@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -31,6 +32,9 @@ from trailkeeper.settings import Settings
 from trailkeeper.steps.collect import Pullers
 from trailkeeper.steps.pull import Outcome
 from trailkeeper.supervisor.leash import die_with_parent
+
+if TYPE_CHECKING:
+    from trailkeeper.microsoft.token_cache import TokenStore
 
 log = structlog.get_logger()
 
@@ -64,9 +68,12 @@ def pulling_processes(
         return
     import_pulling()
     gc.freeze()  # what was imported stays: no collection in any of them looks at it again
+    from trailkeeper.microsoft.forked_tokens import ForkedTokens
+
     try:
-        pool = _started(count, (os.getpid(), settings, stopping))
-    except (OSError, RuntimeError) as error:  # a limit of processes, no semaphores to be had
+        tokens = ForkedTokens()
+        pool = _started(count, (os.getpid(), settings, stopping, tokens))
+    except (OSError, RuntimeError) as error:  # a limit of processes or files, no semaphores
         log.warning("pulling_processes_refused", reason=str(error))
         _kill(multiprocessing.active_children())
         yield {}
@@ -75,9 +82,12 @@ def pulling_processes(
         yield {Source.EXCHANGE: Pullers(pool, _pull)}
     finally:
         _end(pool)
+        tokens.close()
 
 
-def _started(count: int, words: tuple[int, Settings, SharedFlag]) -> ProcessPoolExecutor:
+def _started(
+    count: int, words: tuple[int, Settings, SharedFlag, TokenStore]
+) -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _begin, words)
     pool.submit(os.getpid)  # the first task starts them all
     return pool
@@ -128,7 +138,7 @@ def _pull(segment_id: int, owner: str) -> Outcome:
     return replace(world.pull, stopping=stopping.is_set)(segment_id, owner)
 
 
-def _begin(parent: int, settings: Settings, stopping: SharedFlag) -> None:
+def _begin(parent: int, settings: Settings, stopping: SharedFlag, tokens: TokenStore) -> None:
     die_with_parent()
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
@@ -136,4 +146,4 @@ def _begin(parent: int, settings: Settings, stopping: SharedFlag) -> None:
     collect_seldom()
     for number in (signal.SIGINT, signal.SIGTERM):  # for the command, which tells us by the flag
         signal.signal(number, signal.SIG_IGN)
-    _here.append((World(settings), stopping))
+    _here.append((World(settings, forked_tokens=tokens), stopping))
