@@ -173,41 +173,56 @@ def test_an_ordered_service_costs_little_more_than_the_minimum() -> None:
     assert walk.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
 
 
-class KeepsBackTwice(Service):
-    """The first four answers lack the newest row, and count none."""
+class KeepsOneBack(Service):
+    """Answers whose numbers are in `lying` lack the row `lost`, and count none."""
+
+    def __init__(
+        self,
+        times: Sequence[datetime],
+        lost: int,
+        lying: Sequence[int],
+        *,
+        order: str = "newest_first",
+    ) -> None:
+        """`lost`: which row, oldest first."""
+        super().__init__(times, order=order)
+        self.lost = self.rows[lost][1]
+        self.lying = lying
 
     def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
         before = set(self.landed)
         answer = super().ask(window)
-        if self.calls > 4 or not answer.rows:
+        if self.calls not in self.lying or not answer.rows:
             return answer
         kept = [n for n, key in enumerate(answer.keys) if key != self.lost]
         self.landed = before | {answer.keys[n] for n in kept}
         keys, times = [answer.keys[n] for n in kept], [answer.times[n] for n in kept]
         return replace(answer, keys=keys, times=times, result_count=0)
 
-    @property
-    def lost(self) -> str:
-        return self.rows[-1][1]
+
+def _walk_back(service: KeepsOneBack, known: Doubts | None = None) -> None:
+    """Walk the whole day, and find in it the row that was kept back."""
+    walk = SearchWalk(service, DAY, LIMITS, known_doubts=known)
+    walk.run()
+    assert service.calls > max(service.lying)
+    assert service.lost in service.landed
+    assert total(f.window for f in walk.findings if f.verdict.proven) == DAY.duration
 
 
 def test_the_same_row_kept_back_twice_is_missed() -> None:
     """D3: a look that counts none of its rows bears out nothing, where the service counts."""
-    service = KeepsBackTwice(_spread(30))
-    walk = SearchWalk(service, DAY, LIMITS, known_doubts=Doubts(LIMITS, counts=True))
-    walk.run()
-    assert service.calls > 4
-    assert service.lost in service.landed
-    assert total(f.window for f in walk.findings if f.verdict.proven) == DAY.duration
+    _walk_back(KeepsOneBack(_spread(30), -1, (1, 2, 3, 4)), Doubts(LIMITS, counts=True))
 
 
 def test_what_was_borne_out_before_the_service_counted_is_asked_again() -> None:
     """D3: while nobody knows that it counts, looks that count none are believed, until it does."""
-    service = KeepsBackTwice(_spread(CAP + 20), order="none")
-    walk = _walk(service)
-    assert service.calls > 4
-    assert service.lost in service.landed
-    assert total(f.window for f in walk.findings if f.verdict.proven) == DAY.duration
+    _walk_back(KeepsOneBack(_spread(CAP + 20), -1, (1, 2, 3, 4), order="none"))
+
+
+def test_a_row_kept_back_at_the_near_border_of_a_claim_is_missed() -> None:
+    """D3: a claim that has to stand alone is asked for with the second where its answer began."""
+    oldest_first = KeepsOneBack([DAY.start, *_spread(500)], 0, (1,), order="oldest_first")
+    _walk_back(oldest_first, Doubts(LIMITS, counts=True))
 
 
 @pytest.mark.parametrize("counts", [True, False])

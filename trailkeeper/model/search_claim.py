@@ -33,6 +33,17 @@ class Covered:
         return self.overlap.start == self.window.start
 
     @property
+    def inner(self) -> Window:
+        """The covered part less the second beside the cut, which the overlap witnesses.
+
+        Borders may be inclusive: with the cut second's rows an answer would be full again.
+        """
+        start, end = self.window.start, self.window.end
+        if self.newest_first:
+            return Window(start + SECOND, end, self.window.axis)
+        return Window(start, end - SECOND, self.window.axis)
+
+    @property
     def rate(self) -> float:
         """Rows a second."""
         return self.answer.rows / self.window.duration.total_seconds()

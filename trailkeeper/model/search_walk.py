@@ -468,12 +468,8 @@ class SearchWalk:
         return True
 
     def _stands_alone(self, claim: Covered) -> bool:
-        """Ask the covered part by itself: it must hold exactly the rows that the order gave it.
-
-        Less its first second: questions reach one second back, and with the cut second's rows the
-        answer would be full again.
-        """
-        part = Window(claim.window.start + SECOND, claim.window.end, claim.window.axis)
+        """Ask the covered part by itself: it must hold exactly the rows that the order gave it."""
+        part = claim.inner
         try:
             again = self._ask(part)
         except (AnswerTooLarge, Lost):  # said of the claim, while its neighbour is concluded
