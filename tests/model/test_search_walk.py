@@ -225,6 +225,13 @@ def test_a_row_kept_back_at_the_near_border_of_a_claim_is_missed() -> None:
     _walk_back(oldest_first, Doubts(LIMITS, counts=True))
 
 
+def test_a_row_kept_back_from_a_claim_and_from_its_witness_is_missed() -> None:
+    """D3: the second beside the cut is borne out by the overlap alone, and not by another lie."""
+    pairs = [DAY.start + timedelta(seconds=60 * n + s) for n in range(200) for s in (0, 1)]
+    beside_the_cut = len(pairs) - CAP + 1
+    _walk_back(KeepsOneBack(pairs, beside_the_cut, (1, 2)), Doubts(LIMITS, counts=True))
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_rows_kept_back_are_missed_in_spite_of_the_order(counts: bool) -> None:
     """D3: a full answer that lacks rows in its midst closes nothing, though the order is proven."""

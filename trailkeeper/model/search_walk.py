@@ -356,13 +356,18 @@ class SearchWalk:
         if missing and (not answer.truncated(self._cap) or self._ordered(claim)):
             self._distrust(part, f"{len(missing)} rows that were there a moment ago are missing")
             return False
-        holds = seen == claim.expected and self._ordered(claim)
+        holds = seen == claim.expected and self._bears_out(answer, claim) and self._ordered(claim)
         part.release_claim()
         if holds:
             self._confirm(claim)
         else:
             self._refute(claim)
         return True
+
+    def _bears_out(self, answer: SearchAnswer, claim: Covered) -> bool:
+        """Whether the overlap in `answer` says anything of a claim that is doubted: what two
+        answers keep back may be the same rows."""
+        return not (self.doubts.keeps_back(answer) and self.doubts.of_cover(claim.answer))
 
     def _confirm(self, claim: Covered) -> None:
         rows, witness = claim.answer.rows, len(claim.expected)
