@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from trailkeeper.errors import AnswerTooLarge, Lost, NeedsPerson, Throttled, Transient
 from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
-from trailkeeper.model.search_doubt import Doubts
+from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.segment import Finding, Verdict
@@ -215,8 +215,13 @@ def test_the_same_row_kept_back_twice_is_missed() -> None:
 
 
 def test_what_was_borne_out_before_the_service_counted_is_asked_again() -> None:
-    """D3: while nobody knows that it counts, looks that count none are believed, until it does."""
-    _walk_back(KeepsOneBack(_spread(CAP + 20), -1, (1, 2, 3, 4), order="none"))
+    """D3: while nobody knows that it counts, looks that count none are believed, until it does:
+    of a short answer, of what a full one covers, and where counting none is taken for a habit."""
+    four = (1, 2, 3, 4)
+    _walk_back(KeepsOneBack(_spread(CAP + 20), -1, four, order="none"))
+    _walk_back(KeepsOneBack(_spread(CAP + 20), -1, four))
+    habit = Doubts(LIMITS, harmless={COUNT_ZERO})
+    _walk_back(KeepsOneBack(_spread(6 * CAP), -1, four, order="none"), habit)
 
 
 def test_a_row_kept_back_at_the_near_border_of_a_claim_is_missed() -> None:

@@ -54,7 +54,7 @@ from trailkeeper.model.search import (
 )
 from trailkeeper.model.search_claim import Covered, covered_by, rows_by_hour
 from trailkeeper.model.search_dense import DenseSecond
-from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
+from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.search_emptiness import (
     EmptyPart,
     EmptyPort,
@@ -243,7 +243,7 @@ class SearchWalk:
         counted = self.doubts.counts
         self.doubts.notice(answer)
         if self.doubts.counts and not counted:
-            self._reopen(lambda f: f.evidence.get("second_look") == COUNT_ZERO)
+            self._reopen(_counted_none)
         self.empties.notice(answer, self.doubts.of(answer))
         if answer.truncated(self._cap):
             self.empties.crowded(window)
@@ -439,7 +439,7 @@ class SearchWalk:
 
     def _short(self, part: Part, answer: SearchAnswer) -> None:
         """A clean answer below the cap: complete, unless a hint speaks against it."""
-        evidence: dict[str, object] = {"rows": answer.rows, "result_count": answer.result_count}
+        evidence: dict[str, object] = {"rows": answer.rows}
         if doubt := self.doubts.of(answer):
             if not self._agrees(part, answer, part.window.halves()):
                 self.doubts.founded(doubt, answer)
@@ -626,6 +626,7 @@ class SearchWalk:
     def _complete(self, window: Window, answer: SearchAnswer, evidence: dict[str, object]) -> None:
         """`window` holds what `answer` has of it, and nothing else."""
         self.rows_by_hour += rows_by_hour(answer, window)
+        evidence = {**evidence, "result_count": answer.result_count}
         self._close(window, Verdict.COMPLETE, "", answer.sent_at, evidence)
 
     def _close(
@@ -691,6 +692,11 @@ _HOUR = timedelta(hours=1)
 _HOUR_MICROS = 3_600_000_000
 _LEEWAY = timedelta(seconds=5)
 """questions reach a second back, and the horizon moves on while they are asked"""
+
+
+def _counted_none(finding: Finding) -> bool:
+    """Whether the answer that closed it had rows and counted none of them."""
+    return bool(finding.evidence.get("rows")) and finding.evidence.get("result_count") == 0
 
 
 def _horizon(error: Lost) -> datetime | None:
