@@ -17,6 +17,7 @@ from trailkeeper.errors import AnswerTooLarge, Lost, NeedsPerson, Throttled, Tra
 from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
 from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
 from trailkeeper.model.search_empty import EmptyAnswers
+from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
@@ -222,6 +223,20 @@ def test_what_was_borne_out_before_the_service_counted_is_asked_again() -> None:
     _walk_back(KeepsOneBack(_spread(CAP + 20), -1, four))
     habit = Doubts(LIMITS, harmless={COUNT_ZERO})
     _walk_back(KeepsOneBack(_spread(6 * CAP), -1, four, order="none"), habit)
+
+
+def test_one_lie_does_not_make_a_habit_of_counting_none() -> None:
+    """D3: a service that counted in this walk counts in the next; one that did not, does not."""
+    honest = Service(_spread(30)).ask(DAY)
+    lie = replace(honest, result_count=0)
+    known = SearchHabits()
+    for answers, counts in (((honest, lie), True), ((), True), ((lie, lie), False)):
+        doubts = known.doubts(LIMITS)
+        for answer in answers:
+            known = known.seen(answer, CAP)
+            doubts.notice(answer)
+        known = SearchHabits.from_text(replace(known.doubting(doubts), probed_at=DAY.end).to_text())
+        assert known.doubts(LIMITS).counts is counts
 
 
 def test_a_row_kept_back_at_the_near_border_of_a_claim_is_missed() -> None:

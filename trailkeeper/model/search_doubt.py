@@ -22,7 +22,10 @@ _ENOUGH = 50
 
 @dataclass
 class Doubts:
-    """What one tenant's short answers are worth. `harmless` and `verified` outlive the walk."""
+    """What one tenant's short answers are worth.
+
+    `harmless`, `verified`, `cap` and `counted` outlive the walk.
+    """
 
     limits: SearchLimits
     harmless: set[str] = field(default_factory=set)
@@ -34,14 +37,17 @@ class Doubts:
     """what the service was caught giving at most; `limits.cap` until then"""
     whole: int = 0
     """rows of the last answer below `cap` that said there is more and kept none back"""
+    counted: bool | None = None
+    """as `counts`, of this walk's answers alone; None while none of them told"""
 
     def __post_init__(self) -> None:
         self.cap = self.cap or self.limits.cap
 
     def notice(self, answer: SearchAnswer) -> None:
         """Learn from any answer what needs no second look."""
-        if answer.rows and answer.result_count:
-            self.counts = True
+        if answer.rows and answer.result_count is not None:
+            self.counted = bool(self.counted or answer.result_count)
+            self.counts = self.counts or self.counted
         if answer.rows > self.cap:
             self.cap = self.limits.cap
         if answer.rows >= self.limits.cap:

@@ -38,6 +38,9 @@ class SearchHabits:
 
     probed_at: datetime | None = None
     result_count: CountMeaning = CountMeaning.UNKNOWN
+    """what it was in the last answer that told"""
+    counts: bool = False
+    """it was more than 0 at least once in the last walk that told (`Doubts.counted`)"""
     says_more: bool = False
     """rows carry moreRecordsAvailable"""
     largest_answer: int = 0
@@ -72,7 +75,7 @@ class SearchHabits:
 
     def doubts(self, limits: SearchLimits) -> Doubts:
         """What a walk of this tenant begins with."""
-        counts = self.result_count in (CountMeaning.TOTAL, CountMeaning.PAGE)
+        counts = self.counts or self.result_count in (CountMeaning.TOTAL, CountMeaning.PAGE)
         return Doubts(limits, set(self.harmless), self.largest_answer, counts, self.gives)
 
     def doubting(self, doubts: Doubts) -> SearchHabits:
@@ -83,6 +86,7 @@ class SearchHabits:
             harmless=tuple(sorted(doubts.harmless)),
             largest_answer=doubts.verified,
             gives=gives,
+            counts=self.counts if doubts.counted is None else doubts.counted,
         )
 
     def empties(self) -> EmptyAnswers:
