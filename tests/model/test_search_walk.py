@@ -385,6 +385,24 @@ def test_an_answer_that_is_too_large_is_no_trouble() -> None:
     assert all(Hearing.heard)
 
 
+def test_before_every_question_it_is_asked_whether_the_segment_is_still_ours() -> None:
+    """However many questions one part takes: a full second, a claim, second looks, waiting."""
+    asked: list[int] = []
+
+    class Asked(Turn):
+        def still_ours(self) -> None:
+            asked.append(service.calls)
+
+    class Lean(Service):
+        def require_auditing(self) -> None:
+            self.calls += 1
+
+    crowd = [DAY.start + timedelta(hours=9)] * 3 * CAP
+    service = Lean(crowd + _spread(300), faults=["large_is_empty", "kept_back", "reset"])
+    SearchWalk(service, DAY, LIMITS, turn=Asked()).run()
+    assert asked == list(range(service.calls))
+
+
 def test_an_empty_day_is_confirmed_by_a_second_look() -> None:
     """No rows closes a window only after other questions agree and auditing is known to be on."""
     walk = _walk(Service([]))

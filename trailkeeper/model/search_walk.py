@@ -182,7 +182,6 @@ class SearchWalk:
         """
         while self._todo and not self._enough():
             part = self._todo.pop()
-            self.turn.still_ours()
             if error := self._step(part):
                 self.interrupted = error
                 break
@@ -199,7 +198,6 @@ class SearchWalk:
         """
         try:
             for part in [part for part in self._todo if part.claim]:
-                self.turn.still_ours()
                 self._settle(part)
         except (AnswerTooLarge, Lost):
             return None
@@ -258,6 +256,7 @@ class SearchWalk:
         """Obey a short throttling here, since the calls so far would be asked again otherwise."""
         waited = 0
         while True:
+            self.turn.still_ours()  # one part may take hundreds of questions
             try:
                 return question()
             except AnswerTooLarge:  # of large records, not of too many searches
@@ -487,7 +486,7 @@ class SearchWalk:
         """No rows is not no events."""
         if not self._audited:
             self.calls += 1
-            self.port.require_auditing()
+            self._patiently(self.port.require_auditing)
             self._audited = True
         part.usual = max(part.usual, usual(self.density, part.window))
         caught = self.empties.caught
@@ -650,7 +649,6 @@ class _Looks(EmptyPort):
         self._walk = walk
 
     def ask(self, window: Window) -> SearchAnswer:
-        self._walk.turn.still_ours()  # one proof may take dozens of questions
         answer = self._walk._ask(window)
         self._walk._looked_rows += answer.rows
         return answer

@@ -14,7 +14,8 @@ class Turn:
     """
 
     def still_ours(self) -> None:
-        """Called before every request: raises what ends the pull."""
+        """Called before every question, whose pages are not interrupted: raises what ends the
+        pull."""
 
     def answered(self, *, clean: bool) -> None:
         """One more answer: clean, or throttled, mixed with another search's rows, or not come."""
