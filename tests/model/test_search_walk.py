@@ -362,6 +362,24 @@ def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     assert not walk.order_proven
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_rows_kept_back_say_nothing_of_the_order(seed: int) -> None:
+    """D3: a service that is caught keeping rows back is still believed its order."""
+    told: list[bool] = []
+
+    class Told(Service):
+        def tell_order(self, *, proven: bool) -> None:
+            told.append(proven)
+
+    service = Told(_spread(1000), faults=["kept_back"], rate=0.3, seed=seed)
+    service.counted = True
+    doubts = Doubts(LIMITS, counts=True)
+    walk = SearchWalk(service, DAY, LIMITS, known_doubts=doubts, order_proven=True)
+    walk.run()
+    assert told == []
+    assert not _missing_but_proven(service, walk.findings)
+
+
 def test_an_answer_that_is_too_large_is_no_trouble() -> None:
     """It speaks of the records, not of how many searches the service bears."""
 

@@ -374,16 +374,21 @@ class SearchWalk:
         self._complete(claim.window, claim.answer, {"rows": rows, "witness": witness})
 
     def _refute(self, claim: Covered) -> None:
-        """The order did not choose the rows: the covered part has to be asked by itself.
+        """Not all rows are there: the covered part has to be asked by itself.
 
-        Where it never was found to, it is not asked for again: chance would bear it out some day.
+        It is the order that did not choose them, unless the answer is known to keep rows back.
         """
+        if not self.doubts.keeps_back(claim.answer):
+            self._distrust_order()
+        self._push(Part(half) for half in claim.window.halves())
+
+    def _distrust_order(self) -> None:
+        """Where it never was proven, no more is claimed: chance would bear it out some day."""
         self.order_proven = self.order_proven or self.port.order_known()
         self._refuted += 1 if self.order_proven else _REFUTED
         if self.order_proven and self._refuted >= _REFUTED:
             self.order_proven = False
             self.port.tell_order(proven=False)
-        self._push(Part(half) for half in claim.window.halves())
 
     def _drop_claim(self, part: Part) -> None:
         if claim := part.release_claim():
