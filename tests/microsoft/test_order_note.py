@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from trailkeeper.errors import Unavailable
 from trailkeeper.microsoft.exchange import OrderNote, habits_key
 from trailkeeper.model.search_habits import PROVEN_FOR, CountMeaning, SearchHabits
+from trailkeeper.ports import Notebook
 from trailkeeper.store.ledger import SqlLedger, open_ledger
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -55,6 +57,39 @@ def test_a_disproof_wins(ledger: SqlLedger) -> None:
     clock.ahead = PROVEN_FOR
     note.tell(proven=True)
     assert note.known()
+
+
+def test_a_disproof_that_is_told_in_the_midst_of_a_proof_wins(ledger: SqlLedger) -> None:
+    """Walks tell at the same time: between the look of one and its note another one tells."""
+    clock = MovedClock()
+
+    class Overtaken(Notebook):
+        def noted(self, key: str) -> tuple[str, datetime] | None:
+            return ledger.noted(key)
+
+        def note(self, key: str, value: str, now: datetime) -> None:
+            OrderNote(ledger, "contoso", clock).tell(proven=False)
+            ledger.note(key, value, now)
+
+    OrderNote(Overtaken(), "contoso", clock).tell(proven=True)
+    assert not OrderNote(ledger, "contoso", clock).known()
+    assert not OrderNote(ledger, "contoso", clock).still_proven(before=True)
+
+
+def test_without_a_ledger_nothing_is_known_and_nothing_breaks() -> None:
+    """A walk whose ledger is away for a moment finds out by itself."""
+
+    class Away(Notebook):
+        def noted(self, key: str) -> tuple[str, datetime] | None:
+            raise Unavailable("the ledger is out of reach", "Wait.")
+
+        def note(self, key: str, value: str, now: datetime) -> None:
+            raise Unavailable("the ledger is out of reach", "Wait.")
+
+    note = OrderNote(Away(), "contoso", MovedClock())
+    note.tell(proven=True)
+    assert not note.known()
+    assert (note.still_proven(before=True), note.still_proven(before=False)) == (True, False)
 
 
 def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:

@@ -139,9 +139,13 @@ def habits_key(tenant: str) -> str:
     return f"search_habits/{tenant}"
 
 
-def order_key(tenant: str) -> str:
-    """Where the ledger keeps whether the order of a tenant's answers chooses their rows."""
-    return f"search_order/{tenant}"
+def order_key(tenant: str, word: str) -> str:
+    """Where the ledger keeps when the order of a tenant's answers was proven to choose their rows,
+    and when such a proof was refuted.
+
+    A note each: walks tell at the same time, and none may overwrite what another has told.
+    """
+    return f"search_order/{tenant}/{word}"
 
 
 def _known(notebook: Notebook, tenant: str, now: datetime) -> Known:
@@ -165,29 +169,27 @@ class OrderNote:
     clock: Clock
 
     def known(self) -> bool:
-        return self._noted() == _PROVEN
+        """Not while the ledger is out of reach: the walk finds out by itself."""
+        with suppress(Unavailable):
+            return self._told(_PROVEN) and not self._told(_REFUTED)
+        return False
 
     def still_proven(self, before: bool) -> bool:
         """Whether it is, for the record: a proof whose week has just ended is no change."""
-        return self.known() or (before and self._noted() != _REFUTED)
+        with suppress(Unavailable):
+            return (before or self._told(_PROVEN)) and not self._told(_REFUTED)
+        return before
 
     def tell(self, *, proven: bool) -> None:
-        word = _PROVEN if proven else _REFUTED
-        if self._noted() not in (word, _REFUTED):
-            self._note(word)
-
-    def _noted(self) -> str:
-        """Nothing while the ledger is out of reach: the walk finds out by itself."""
-        with suppress(Unavailable):
-            noted = self.notebook.noted(order_key(self.tenant))
-            if noted and self.clock.now() - noted[1] < PROVEN_FOR:
-                return noted[0]
-        return ""
-
-    def _note(self, word: str) -> None:
         """Lost while the ledger is out of reach: then other walks find out by themselves."""
+        word = _PROVEN if proven else _REFUTED
         with suppress(Unavailable):
-            self.notebook.note(order_key(self.tenant), word, self.clock.now())
+            if not (self._told(_REFUTED) or self._told(word)):
+                self.notebook.note(order_key(self.tenant, word), "", self.clock.now())
+
+    def _told(self, word: str) -> bool:
+        noted = self.notebook.noted(order_key(self.tenant, word))
+        return noted is not None and self.clock.now() - noted[1] < PROVEN_FOR
 
 
 class AuditSearch(SearchPort):
