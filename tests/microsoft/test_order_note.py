@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,3 +109,13 @@ def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:
     assert SearchHabits().onto(busy, SearchHabits()) == busy
     both = SearchHabits(probed_at=NOW, harmless=("count_zero", "more", "other")).onto(busy, before)
     assert both.harmless == ("more", "other", "warning")
+
+
+def test_the_lies_of_walks_at_the_same_time_are_all_remembered() -> None:
+    """Each heard some of them; what both began with counts once."""
+    before = SearchHabits(probed_at=NOW, heard=(60.0, -3600.0))
+    one = replace(before, heard=(*before.heard, -900.0, -900.0))
+    other = replace(before, heard=(*before.heard, 120.0, -1800.0))
+    noted = other.onto(one.onto(before, before), before)
+    assert sorted(noted.heard) == [-3600.0, -1800.0, -900.0, -900.0, 60.0, 120.0]
+    assert before.onto(noted, before) == noted

@@ -48,7 +48,7 @@ class EmptyAnswers:
         if answer.unclean():
             self.troubled = True
         elif answer.rows and not doubt:
-            self._hear(answer.asked.duration.total_seconds())
+            self.hear(answer.asked.duration.total_seconds())
             self.most = max(self.most, answer.rows)
         self.witnesses.notice(answer)
 
@@ -65,7 +65,7 @@ class EmptyAnswers:
     def hid(self, window: Window) -> None:
         """`window` came back empty, and rows of it are known."""
         self.caught += 1
-        self._hear(-window.duration.total_seconds())
+        self.hear(-window.duration.total_seconds())
 
     @property
     def lies(self) -> list[float]:
@@ -107,7 +107,7 @@ class EmptyAnswers:
         truths = sum(seconds >= length * (1 - slack) for seconds in self.heard)
         return lies, truths
 
-    def _hear(self, seconds: float) -> None:
+    def hear(self, seconds: float) -> None:
         """The longest truths and the shortest lies say most, and are remembered."""
         self.heard.append(seconds)
         if len(self.heard) - len(self.lies) > HEARD:

@@ -8,6 +8,7 @@ because of them alone.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -106,9 +107,9 @@ class SearchHabits:
         return replace(self, heard=heard, hides_from=hides_from, witnesses=known)
 
     def beside(self, others: SearchHabits) -> SearchHabits:
-        """With the rows that walks at the same time came to know, and the lies that they met."""
+        """With the rows that walks at the same time came to know."""
         known = Witnesses([*others.witnesses, *self.witnesses])
-        return replace(self, heard=self.heard or others.heard, witnesses=known.kept())
+        return replace(self, witnesses=known.kept())
 
     def onto(self, noted: SearchHabits, before: SearchHabits) -> SearchHabits:
         """What became of `before` in this walk, applied to what is `noted` by now.
@@ -123,6 +124,10 @@ class SearchHabits:
         gone = set(before.harmless) - set(self.harmless)
         harmless = {*noted.harmless, *self.harmless} - gone
         changed["harmless"] = tuple(sorted(harmless - (set(before.harmless) - set(noted.harmless))))
+        together = EmptyAnswers(heard=list(noted.heard))
+        for seconds in (Counter(self.heard) - Counter(before.heard)).elements():
+            together.hear(seconds)
+        changed["heard"] = tuple(together.heard)
         changed["probed_at"] = noted.probed_at or self.probed_at
         return replace(noted, **changed)
 
