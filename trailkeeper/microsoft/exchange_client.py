@@ -71,9 +71,7 @@ class ExchangeClient:
         if answer.status in (401, 403):
             self._tokens.drop(self._tenant, self._base)
             answer = self._post(url, cmdlet, body)
-        if answer.status != 200 or not answer.body.lstrip(b"\0\xef\xbb\xbf \r\n\t").startswith(
-            b"{"
-        ):
+        if answer.status != 200 or not answer.body.lstrip(_BEFORE_JSON).startswith(b"{"):
             raise exchange_error(answer)  # a 200 can be a plain sentence, or a page of a proxy
         return answer
 

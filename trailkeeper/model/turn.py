@@ -21,7 +21,8 @@ class Turn:
         """One more answer: clean, or throttled, mixed with another search's rows, or not come."""
 
     def room(self) -> int:
-        """How many more segments of this stream could be pulled now, if there were any."""
+        """How many more segments of this stream could be pulled now, if there were any; none or
+        less when those that wait take all places."""
         return 0
 
     def share(self, kept: Window, given: Sequence[Window]) -> bool:

@@ -39,7 +39,7 @@ class Places:
     def free(self, stream: Stream) -> int:
         """How many more segments of `stream` could be pulled now, if there were any.
 
-        None while segments wait: they take the places first.
+        Segments that wait take the places first: with more of them than places it is negative.
         """
         now = self.clock.now()
         unfinished = self.ledger.unfinished(stream.tenant, _always(stream))
