@@ -10,7 +10,10 @@ import pytest
 
 from sandbox import Sandbox
 from tests.microsoft.identity import Enrolled, enrol
+from tests.servers.databases import ledger, sqlite_template
 from tests.servers.redis import RedisServer, redis_server
+
+__all__ = ["ledger", "sqlite_template"]
 
 _NUMBERS = itertools.count(1)
 

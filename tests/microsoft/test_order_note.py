@@ -2,67 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
-import pytest
-
+from tests.clocks import HandClock
 from trailkeeper.errors import Unavailable
 from trailkeeper.microsoft.exchange import OrderNote, habits_key
 from trailkeeper.model.search_habits import PROVEN_FOR, CountMeaning, SearchHabits
 from trailkeeper.ports import Notebook
-from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-class MovedClock:
-    ahead = timedelta()
-
-    def now(self) -> datetime:
-        return NOW + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    yield opened
-    opened.close()
-
-
 def test_a_proof_is_known_to_others_for_a_week(ledger: SqlLedger) -> None:
     """And to no other tenant; what the walks' habits say stays as it was."""
-    clock = MovedClock()
+    clock = HandClock(NOW)
     OrderNote(ledger, "contoso", clock).tell(proven=True)
     assert OrderNote(ledger, "contoso", clock).known()
     assert not OrderNote(ledger, "fabrikam", clock).known()
     assert ledger.noted(habits_key("contoso")) is None
-    clock.ahead = PROVEN_FOR
+    clock.time = NOW + PROVEN_FOR
     assert not OrderNote(ledger, "contoso", clock).known()
     assert OrderNote(ledger, "contoso", clock).still_proven(before=True)
 
 
 def test_a_disproof_wins(ledger: SqlLedger) -> None:
     """Chance proves what is not so; whoever finds out is believed for a week."""
-    clock = MovedClock()
+    clock = HandClock(NOW)
     note = OrderNote(ledger, "contoso", clock)
     for proven in (True, False, True):
         note.tell(proven=proven)
     assert not note.known()
     assert not note.still_proven(before=True)
-    clock.ahead = PROVEN_FOR
+    clock.time = NOW + PROVEN_FOR
     note.tell(proven=True)
     assert note.known()
 
 
 def test_a_disproof_that_is_told_in_the_midst_of_a_proof_wins(ledger: SqlLedger) -> None:
     """Walks tell at the same time: between the look of one and its note another one tells."""
-    clock = MovedClock()
+    clock = HandClock(NOW)
 
     class Overtaken(Notebook):
         def noted(self, key: str) -> tuple[str, datetime] | None:
@@ -87,7 +67,7 @@ def test_without_a_ledger_nothing_is_known_and_nothing_breaks() -> None:
         def note(self, key: str, value: str, now: datetime) -> None:
             raise Unavailable("the ledger is out of reach", "Wait.")
 
-    note = OrderNote(Away(), "contoso", MovedClock())
+    note = OrderNote(Away(), "contoso", HandClock(NOW))
     note.tell(proven=True)
     assert not note.known()
     assert (note.still_proven(before=True), note.still_proven(before=False)) == (True, False)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.servers.postgres import Postgres, find_binaries, postgres_server
 from trailkeeper.store.database import open_database
+from trailkeeper.store.ledger import SqlLedger, open_ledger
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +49,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{path}"
     server: Postgres = request.getfixturevalue("postgres")
     return server.url(server.new_database(request.getfixturevalue("postgres_template")))
+
+
+@pytest.fixture
+def ledger(sqlite_template: Path, tmp_path: Path) -> Iterator[SqlLedger]:
+    """A ledger on a fresh file, for what does not hang on the kind of database."""
+    path = tmp_path / "ledger.db"
+    shutil.copy(sqlite_template, path)
+    opened = open_ledger(f"sqlite:///{path}")
+    yield opened
+    opened.close()

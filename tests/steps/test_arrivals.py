@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.clocks import HandClock
 from tests.store.lake_words import T0, TENANT, World, columns, record
 from trailkeeper.model.lateness import ENOUGH_DAYS
 from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
@@ -16,7 +16,7 @@ from trailkeeper.model.window import Window
 from trailkeeper.settings import Settings, load
 from trailkeeper.steps.arrivals import ArrivalStep, lateness_of
 from trailkeeper.steps.cover import CoverStep
-from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger import SqlLedger
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 STREAM = Stream(TENANT, Source.EXCHANGE)
@@ -29,30 +29,12 @@ pfx = "contoso.pfx"
 """
 
 
-class SetClock:
-    def __init__(self, time: datetime) -> None:
-        self.time = time
-
-    def now(self) -> datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "tenants").mkdir()
     (tmp_path / "trailkeeper.toml").write_text("")
     (tmp_path / "tenants" / f"{TENANT}.toml").write_text(TENANT_FILE)
     return load(tmp_path)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    yield opened
-    opened.close()
 
 
 def read(ledger: SqlLedger, day: int, at: datetime) -> None:
@@ -81,7 +63,7 @@ def test_learned_after_four_weeks(tmp_path: Path, settings: Settings, ledger: Sq
         in_time = world.land(columns(*quick, *more), at=T0 + (day + 1) * DAY)
         world.fold(world.claim(in_time, world.land(columns(*slow), at=late)))
     tenant = settings.tenants[TENANT]
-    clock = SetClock(T0 + 9 * DAY)
+    clock = HandClock(T0 + 9 * DAY)
     step = ArrivalStep(ledger, world.lake, settings.collection, clock)
     cover = CoverStep(ledger, settings.collection, frozenset(Source))
     assert step(tenant) == 0

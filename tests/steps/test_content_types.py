@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +20,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Parking, Pulled
 from trailkeeper.steps.content_types import ask_what_was_missed, note_content_types
-from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,11 +30,10 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    opened.park(Parking("contoso", Source.ACTIVITY, NOW, "AF20023", "a", "b", NOW, NAME))
-    yield opened
-    opened.close()
+def ledger(ledger: SqlLedger) -> SqlLedger:
+    """With the type parked, and tried again now."""
+    ledger.park(Parking("contoso", Source.ACTIVITY, NOW, "AF20023", "a", "b", NOW, NAME))
+    return ledger
 
 
 def taken(ledger: SqlLedger, hours_ago: int, purpose: Purpose = Purpose.COLLECT) -> Leased:

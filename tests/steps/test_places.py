@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
+from tests.clocks import HandClock
 from trailkeeper.errors import LeaseLost, Unavailable
 from trailkeeper.model.pace import START, Pace
 from trailkeeper.model.segment import Leased, NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.steps.places import Places, PlaceTurn
-from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -22,24 +22,9 @@ STREAM = Stream("contoso", Source.EXCHANGE)
 MOST = 4
 
 
-class StandingClock:
-    def now(self) -> datetime:
-        return NOW
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
 def places(ledger: SqlLedger) -> Places:
-    return Places(ledger, StandingClock(), MOST)
+    return Places(ledger, HandClock(NOW), MOST)
 
 
 def hours(start: int, end: int) -> Window:
@@ -59,7 +44,7 @@ class Away:
 def test_a_ledger_that_is_away_for_a_moment_ends_no_pull(ledger: SqlLedger) -> None:
     """Places are hints; only what is shared has to be in the ledger."""
     leased = taken(ledger, hours(0, 24))
-    away = Places(Away(), StandingClock(), MOST)  # type: ignore[arg-type]  # it refuses everything
+    away = Places(Away(), HandClock(NOW), MOST)  # type: ignore[arg-type]  # it refuses everything
     turn = PlaceTurn(away, leased, Pace(), lambda: None)
     turn.answered(clean=False)
     assert turn.room() == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Parking
 from trailkeeper.settings import Settings, load
 from trailkeeper.steps.plan import announce_due, announce_more, announce_next, plan_feeds
-from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger import SqlLedger
 from trailkeeper.store.outbox import SqlOutbox
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -60,13 +59,6 @@ def settings(tmp_path: Path) -> Settings:
     for number in range(FLEET):
         (tmp_path / "tenants" / f"t{number:02}.toml").write_text(TENANT.format(number=number))
     return load(tmp_path)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    yield opened
-    opened.close()
 
 
 def poll(ledger: SqlLedger, ids: list[int], now: datetime) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Pulled
 from trailkeeper.steps.pull import follow_ups
-from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -25,14 +23,12 @@ LARGE = 24 << 20
 
 
 @pytest.fixture
-def poll(tmp_path: Path) -> Iterator[Leased]:
-    ledger: SqlLedger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def poll(ledger: SqlLedger) -> Leased:
     ledger.plan(FEED, lambda frontier: [NewSegment(FEED, POLLED, Purpose.INCREMENTAL)], NOW)
     (due,) = ledger.due(NOW, 9, 9, FEED)
     leased = ledger.lease(due.id, "worker", NOW, NOW + MINUTE, 1)
     assert leased is not None
-    yield leased
-    ledger.close()
+    return leased
 
 
 def test_the_rest_of_a_large_poll_is_a_backlog(poll: Leased) -> None:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from tests.clocks import HandClock
 from tests.microsoft.identity import make_pair
 from trailkeeper.metrics import Metrics
 from trailkeeper.microsoft.certificates import Certificates
@@ -18,7 +18,7 @@ from trailkeeper.model.window import Window
 from trailkeeper.ports import Parking
 from trailkeeper.settings import load
 from trailkeeper.steps.warn import WarnStep, noted_certificates
-from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ENDS = NOW + timedelta(days=62)
@@ -29,19 +29,6 @@ client_id = "00000000-0000-4000-8000-000000000002"
 [certificate]
 pfx = "contoso.pfx"
 """
-
-
-class SetClock:
-    """Moved by hand; nothing here waits."""
-
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
 
 
 class Dates:
@@ -63,16 +50,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    yield opened
-    opened.close()
-
-
 def test_each_threshold_is_said_once(folder: Path, ledger: SqlLedger) -> None:
     """Looked at every hour to the very end, a certificate causes five warnings, one per step."""
-    clock, settings = SetClock(), load(folder)
+    clock, settings = HandClock(NOW), load(folder)
     said = []
     while clock.time <= ENDS:
         with capture_logs() as events:  # a step of its own each time: nothing is kept in memory
@@ -84,7 +64,7 @@ def test_each_threshold_is_said_once(folder: Path, ledger: SqlLedger) -> None:
 
 def test_a_new_certificate_begins_anew(folder: Path, ledger: SqlLedger) -> None:
     """A replaced certificate is watched like the first, and the ledger knows the new one."""
-    clock, dates = SetClock(), Dates()
+    clock, dates = HandClock(NOW), Dates()
     clock.time = ENDS - timedelta(days=5)
     step = WarnStep(load(folder), ledger, dates, clock)
     assert (step(), step()) == (1, 0)
@@ -97,7 +77,7 @@ def test_a_new_certificate_begins_anew(folder: Path, ledger: SqlLedger) -> None:
 
 def test_one_of_no_use_is_said_once(folder: Path, ledger: SqlLedger) -> None:
     """A certificate that cannot be used is an error in the log, once, with its reason."""
-    settings, clock = load(folder), SetClock()
+    settings, clock = load(folder), HandClock(NOW)
     dates = ConfiguredCertificates(settings, Certificates(settings, clock))
     step = WarnStep(settings, ledger, dates, clock)
     with capture_logs() as events:
@@ -114,7 +94,7 @@ def test_a_share_at_a_time_reaches_everybody(folder: Path, ledger: SqlLedger) ->
         (folder / "tenants" / f"{name}.toml").write_text(
             TENANT.replace("8000-0", f"8{number:03}-0")
         )
-    settings, clock, seen = load(folder), SetClock(), []
+    settings, clock, seen = load(folder), HandClock(NOW), []
 
     class Everybody:
         def of(self, tenant: str) -> list[CertificateNote]:
@@ -131,7 +111,7 @@ def test_real_dates_are_read(folder: Path) -> None:
     """What is looked at is the configured file itself."""
     pair = make_pair()
     (folder / "contoso.pfx").write_bytes(pair.pfx())
-    settings, clock = load(folder), SetClock()
+    settings, clock = load(folder), HandClock(NOW)
     clock.time = datetime.now(UTC)
     [note] = ConfiguredCertificates(settings, Certificates(settings, clock)).of("contoso")
     assert (note.thumbprint, note.trouble) == (pair.sha1, "")
@@ -140,13 +120,13 @@ def test_real_dates_are_read(folder: Path) -> None:
 
 def written(folder: Path, ledger: SqlLedger) -> list[str]:
     path = folder / "metrics" / "trailkeeper.prom"
-    Metrics(load(folder), ledger, SetClock(), path)()
+    Metrics(load(folder), ledger, HandClock(NOW), path)()
     return [line for line in path.read_text().splitlines() if line[0] != "#"]
 
 
 def test_metrics_tell_what_the_ledger_knows(folder: Path, ledger: SqlLedger) -> None:
     """Certificate, unfinished segments by state and parked tenants stand in the file."""
-    clock, stream = SetClock(), Stream("contoso", Source.EXCHANGE)
+    clock, stream = HandClock(NOW), Stream("contoso", Source.EXCHANGE)
     WarnStep(load(folder), ledger, Dates(), clock)()
     window = Window(NOW - timedelta(hours=1), NOW)
     ledger.plan(stream, lambda _: [NewSegment(stream, window, Purpose.COLLECT, 0, NOW)], NOW)
@@ -186,5 +166,5 @@ def test_a_disk_that_refuses_is_only_logged(folder: Path, ledger: SqlLedger) -> 
     """Metrics that cannot be written are said in the log and hold nothing up."""
     (folder / "metrics").write_text("a file stands here")
     with capture_logs() as events:
-        Metrics(load(folder), ledger, SetClock(), folder / "metrics" / "trailkeeper.prom")()
+        Metrics(load(folder), ledger, HandClock(NOW), folder / "metrics" / "trailkeeper.prom")()
     assert [event["event"] for event in events] == ["metrics_write_failed"]
