@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tests.clocks import HandClock
 from trailkeeper.errors import Unavailable
 from trailkeeper.microsoft.exchange import OrderNote, habits_key
+from trailkeeper.model.search import SearchAnswer, SearchLimits
 from trailkeeper.model.search_habits import PROVEN_FOR, CountMeaning, SearchHabits
+from trailkeeper.model.window import Window
 from trailkeeper.ports import Notebook
 from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+WINDOW = Window(NOW - timedelta(hours=1), NOW)
 
 
 def test_a_proof_is_known_to_others_for_a_week(ledger: SqlLedger) -> None:
@@ -89,6 +92,20 @@ def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:
     assert SearchHabits().onto(busy, SearchHabits()) == busy
     both = SearchHabits(probed_at=NOW, harmless=("count_zero", "more", "other")).onto(busy, before)
     assert both.harmless == ("more", "other", "warning")
+
+
+def test_a_hint_that_was_borne_out_is_harmless_no_more() -> None:
+    """Another walk found the same warning harmless meanwhile; the next one looks twice again."""
+    warned = SearchAnswer(WINDOW, NOW, [str(n) for n in range(60)], [0] * 60, 0, ["All is well"])
+    before = SearchHabits(probed_at=NOW)
+    trusting, caught = before.doubts(SearchLimits()), before.doubts(SearchLimits())
+    reason = trusting.of(warned)
+    trusting.unfounded(reason, warned)
+    assert not trusting.of(warned)
+    noted = before.doubting(trusting).onto(before, before, trusting.borne_out)
+    caught.founded(reason, warned)
+    noted = before.doubting(caught).onto(noted, before, caught.borne_out)
+    assert noted.doubts(SearchLimits()).of(warned) == reason
 
 
 def test_the_lies_of_walks_at_the_same_time_are_all_remembered() -> None:

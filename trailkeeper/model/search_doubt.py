@@ -39,6 +39,8 @@ class Doubts:
     """rows of the last answer below `cap` that said there is more and kept none back"""
     counted: bool | None = None
     """as `counts`, of this walk's answers alone; None while none of them told"""
+    borne_out: set[str] = field(default_factory=set)
+    """hints of which the last second look in this walk brought more"""
 
     def __post_init__(self) -> None:
         self.cap = self.cap or self.limits.cap
@@ -103,9 +105,11 @@ class Doubts:
         may_be_habit = reason == COUNT_ZERO or reason.startswith("warning ")
         if may_be_habit and answer.rows >= _ENOUGH:
             self.harmless.add(reason)
+            self.borne_out.discard(reason)
 
     def founded(self, reason: str, answer: SearchAnswer) -> None:
         """The second look brought more."""
         self.harmless.discard(reason)
+        self.borne_out.add(reason)
         if reason in (LARGEST, COUNT_HIGH) and answer.rows >= _DEFAULT_SIZE:
             self.cap = min(self.cap, answer.rows)

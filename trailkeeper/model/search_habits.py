@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -111,17 +112,20 @@ class SearchHabits:
         known = Witnesses([*others.witnesses, *self.witnesses])
         return replace(self, witnesses=known.kept())
 
-    def onto(self, noted: SearchHabits, before: SearchHabits) -> SearchHabits:
+    def onto(
+        self, noted: SearchHabits, before: SearchHabits, borne_out: Collection[str] = ()
+    ) -> SearchHabits:
         """What became of `before` in this walk, applied to what is `noted` by now.
 
-        A walk that found nothing out takes nothing back of what another one did.
+        A walk that found nothing out takes nothing back of what another one did; the hints that it
+        found `borne_out` are harmless no more, whoever thought so.
         """
         changed = {
             each.name: mine
             for each in fields(self)
             if (mine := getattr(self, each.name)) != getattr(before, each.name)
         }
-        gone = set(before.harmless) - set(self.harmless)
+        gone = set(before.harmless) - set(self.harmless) | set(borne_out)
         harmless = {*noted.harmless, *self.harmless} - gone
         changed["harmless"] = tuple(sorted(harmless - (set(before.harmless) - set(noted.harmless))))
         together = EmptyAnswers(heard=list(noted.heard))
