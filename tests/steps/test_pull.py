@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
-from trailkeeper.errors import Throttled
+from tests.clocks import HandClock
+from trailkeeper.errors import Throttled, Transient
 from trailkeeper.model.segment import Finding, Leased, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window
-from trailkeeper.ports import Pulled
-from trailkeeper.steps.pull import follow_ups
+from trailkeeper.ports import Pulled, RecordSink
+from trailkeeper.steps.pull import PullStep, follow_ups
+from trailkeeper.store.landing import FileLanding
 from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -29,6 +35,35 @@ def poll(ledger: SqlLedger) -> Leased:
     leased = ledger.lease(due.id, "worker", NOW, NOW + MINUTE, 1)
     assert leased is not None
     return leased
+
+
+@pytest.mark.parametrize("error", [None, Transient("reset", "wait")])
+def test_the_log_speaks_of_what_was_not_shared(
+    ledger: SqlLedger, tmp_path: Path, error: Transient | None
+) -> None:
+    """A pull that gave a part away proves, or owes, only what it kept."""
+    whole, kept = Window(NOW - 4 * MINUTE, NOW), Window(NOW - MINUTE, NOW)
+    given = Window(whole.start, kept.start)
+
+    class Sharing:
+        source = Source.EXCHANGE
+
+        def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
+            assert turn.share(kept, [given])
+            found = () if error else (Finding(kept, Verdict.COMPLETE, NOW),)
+            return Pulled(found, 1, interrupted=error)
+
+    search = Stream("contoso", Source.EXCHANGE)
+    ledger.plan(search, lambda _: [NewSegment(search, whole, Purpose.COLLECT)], NOW)
+    (due,) = ledger.due(NOW, 9, 9, search)
+    sources = {Source.EXCHANGE: Sharing()}
+    pull = PullStep(ledger, FileLanding(tmp_path), sources, HandClock(NOW), MINUTE, 3)  # type: ignore[arg-type]  # `check` is not called
+    with capture_logs(processors=[merge_contextvars]) as said:
+        pull(due.id, "worker")
+    assert said[-1]["event"] == ("segment_postponed" if error else "segment_landed")
+    assert said[-1]["window"] == str(kept)
+    owed = [segment.window for segment in ledger.unfinished("contoso", whole)]
+    assert owed == ([given, kept] if error else [given])
 
 
 def test_the_rest_of_a_large_poll_is_a_backlog(poll: Leased) -> None:

@@ -165,6 +165,7 @@ class PullStep:
         heart.check()
 
     def _mark(self, turn: PlaceTurn, landed: Landed, pulled: Pulled) -> None:
+        _bind_window(turn)
         now = self.clock.now()
         leased = turn.leased
         planned = [
@@ -213,6 +214,7 @@ class PullStep:
 
     def _failed(self, turn: PlaceTurn, error: TrailkeeperError) -> Outcome:
         """Nothing was landed: back to planned, parked or lost."""
+        _bind_window(turn)
         now = self.clock.now()
         leased = turn.leased
         if isinstance(error, Lost):
@@ -262,6 +264,11 @@ class PullStep:
             )
         )
         log.error("tenant_parked", reason=error.summary, remedy=error.remedy, code=error.code)
+
+
+def _bind_window(turn: PlaceTurn) -> None:
+    """From now on the log speaks of what is left of the window, and not of what was shared."""
+    structlog.contextvars.bind_contextvars(window=str(turn.leased.segment.window))
 
 
 def _needs_person(leased: Leased, error: TrailkeeperError) -> bool:
