@@ -215,6 +215,12 @@ def test_the_same_row_kept_back_twice_is_missed() -> None:
     _walk_back(KeepsOneBack(_spread(30), -1, (1, 2, 3, 4)), Doubts(LIMITS, counts=True))
 
 
+def test_the_only_row_of_a_half_kept_back_twice_is_missed() -> None:
+    """D3: a half that comes back empty may have kept back the only row there is."""
+    rows = [DAY.start + timedelta(hours=6), DAY.start + timedelta(hours=18)]
+    _walk_back(KeepsOneBack(rows, 0, (1, 2)), Doubts(LIMITS, counts=True))
+
+
 def test_what_was_borne_out_before_the_service_counted_is_asked_again() -> None:
     """D3: while nobody knows that it counts, looks that count none are believed, until it does:
     of a short answer, of what a full one covers, and where counting none is taken for a habit."""

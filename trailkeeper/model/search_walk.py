@@ -566,7 +566,10 @@ class SearchWalk:
         """
         answers = {window: self._ask(window) for window in looks}
         brought = {key for a in answers.values() for key in a.keys}
-        if brought == set(answer.keys) and all(map(self._is_sure, answers.values())):
+        sure = all(map(self._is_sure, answers.values()))
+        if self.doubts.keeps_back(answer):  # what has no rows may keep back all there are
+            sure = sure and all(a.rows for a in answers.values())
+        if sure and brought == set(answer.keys):
             return True
         self._held.append(answer)
         halves = part.window.halves()
