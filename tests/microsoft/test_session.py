@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,41 @@ def test_a_redirect_inside_the_cloud_repeats_the_post_with_its_token() -> None:
         body = session.request("POST", server.url + "/first", body=b"!", token="t0ken").body
     assert body == b"POST!"
     assert [r.headers["Authorization"] for r in server.requests] == ["Bearer t0ken"] * 2
+
+
+@pytest.mark.parametrize("location", ["https://[bad", "//[", "https://host:99999999/"])
+def test_a_redirect_to_an_unreadable_address_is_transient(location: str) -> None:
+    """A Location that is no URL is refused as one that leads elsewhere."""
+    with (
+        tls_server(lambda _: Reply(302, b"", (("Location", location),))) as server,
+        session_for(server) as session,
+        pytest.raises(Transient, match="none of this cloud's hosts"),
+    ):
+        session.request("GET", server.url, token="t0ken")
+
+
+def test_a_redirect_may_have_a_body() -> None:
+    """It is read like any other: packed or not, whatever its label, and within the bound."""
+    page = b"<html>Object moved</html>"
+    packed, bomb = gzip.compress(page), gzip.compress(b"\0" * 10_000_000)
+    bodies = {"/plain": page, "/packed": packed, "/mislabelled": page, "/bomb": bomb}
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/there":
+            return Reply(200, b"hello")
+        label = () if request.path == "/plain" else (("Content-Encoding", "gzip"),)
+        return Reply(302, bodies[request.path], (("Location", "/there"), *label))
+
+    with tls_server(answer) as server, session_for(server) as session:
+        for path in ("/plain", "/packed", "/mislabelled"):
+            assert session.request("GET", server.url + path).body == b"hello"
+        tracemalloc.start()
+        try:
+            with pytest.raises(AnswerTooLarge):
+                session.request("GET", server.url + "/bomb", max_bytes=100_000)
+            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        finally:
+            tracemalloc.stop()
 
 
 def test_a_redirect_in_a_circle_ends() -> None:
