@@ -119,6 +119,15 @@ def test_everything_refused_rests_longer_until_ten_minutes(moved: Time) -> None:
     assert min(found[7:]) >= 600
 
 
+def test_refused_for_weeks(moved: Time) -> None:
+    """The thousands of refusals are in a row still, and each rests as long as the last one."""
+    budget = RequestBudget(None)
+    for _ in range(3000):
+        rest = budget.slow_down("contoso")
+        moved.seconds += rest
+    assert 600 <= rest <= 780
+
+
 def test_what_went_well_long_ago_does_not_count(moved: Time) -> None:
     """A refusal after the answers of ten minutes ago is one more in a row."""
     budget = RequestBudget(None)

@@ -28,6 +28,8 @@ _REST_SECONDS = 5.0
 """after the first AF429; doubles with each that follows within `_REMEMBERED_SECONDS`, unless
 requests went well in between"""
 _LONGEST_REST_SECONDS = 600.0
+_MOST_DOUBLINGS = 20
+"""more than lead to the longest rest: refused for a week, the count is one that no float holds"""
 _REMEMBERED_SECONDS = 900
 """how long refusals count after the last, and halvings after the last"""
 _WENT_WELL = 5
@@ -85,7 +87,8 @@ class RequestBudget:
         except StorageError:
             counter = self._without_redis()
             refusals = counter.refused(tenant, self._per_minute, well, in_a_row=in_a_row)
-        rest: float = min(_REST_SECONDS * 2 ** (refusals - 1), _LONGEST_REST_SECONDS)
+        doublings = min(refusals - 1, _MOST_DOUBLINGS)
+        rest: float = min(_REST_SECONDS * 2**doublings, _LONGEST_REST_SECONDS)
         return rest * random.uniform(1.0, 1.3)  # noqa: S311 - spreads workers, guards nothing
 
     def _answers_of(self, tenant: str) -> _Answers:
