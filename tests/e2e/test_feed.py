@@ -483,6 +483,39 @@ def test_stopped_for_nine_days(boxed: Boxed, tmp_path: Path) -> None:
             assert fates(box)["never"] == 0
 
 
+def test_what_was_not_listed_has_not_answered(boxed: Boxed, tmp_path: Path) -> None:
+    """On the day of its try a parked content type is asked for nothing by a window that the feed
+    has forgotten: its parking stands, and is lifted with the first answer."""
+    with boxed() as box:
+        clock = ShiftedClock()
+        with opened(configured(tmp_path, box), clock) as world:
+            stream = Stream("contoso", Source.ACTIVITY)
+
+            def pulled_after(hours: float, age: timedelta) -> None:
+                clock.ahead += timedelta(hours=hours)
+                ahead = clock.ahead.total_seconds()
+                box.control.set_clock(events_offset=ahead, identity_offset=ahead)
+                start = clock.now() - age
+                asked = NewSegment(
+                    stream, Window(start, start + HOUR, Axis.AVAILABLE), Purpose.COLLECT
+                )
+                world.ledger.plan(stream, lambda frontier: [asked], clock.now())
+                (segment,) = world.ledger.due(clock.now(), 1, 1, stream)
+                world.pull(segment.id, "test")
+
+            pulled_after(0, 2 * HOUR)
+            box.control.set_fault(
+                "af_error", "contoso", calls=["content"], code="AF20012", status=400
+            )
+            pulled_after(0.1, 2 * HOUR)
+            (parking,) = world.ledger.parkings("contoso")
+            assert parking.content_type
+            pulled_after(25, 9 * DAY)
+            assert world.ledger.parkings("contoso") == [parking]
+            pulled_after(0.1, 2 * HOUR)
+            assert world.ledger.parkings("contoso") == []
+
+
 class RestlessClock(ShiftedClock):
     """Whoever sleeps by it goes on at once, that much later."""
 

@@ -127,6 +127,8 @@ class _Pull:
     """why nothing can be said of the window"""
     closed: dict[str, NeedsPerson] = field(default_factory=dict)
     """the content types that a person has to enable, and that were asked for"""
+    listed: set[str] = field(default_factory=set)
+    """the content types that were listed; none for a window that the feed has forgotten"""
 
     def of(self, window: Window, wanted: Sequence[str]) -> Pulled:
         """Ask for what is not parked; a parked content type is tried again when that is due."""
@@ -135,10 +137,13 @@ class _Pull:
         resting = {name: p for name, p in parked.items() if not p.retry_at or p.retry_at > now}
         types = [each for each in wanted if each not in resting]
         look = self._looked(window, types) if types else None
-        read = frozenset(types) - self.closed.keys()
-        if not read:  # the source as a whole needs a person
+        if not set(types) - self.closed.keys():  # the source as a whole needs a person
             self.refused = self.refused or _first(self.closed, resting)
             self.closed, look = {}, None
+        answered = self._answered(parked) if look else frozenset()
+        if parked.keys() - resting.keys() - answered:
+            # Tried and not read: whoever comes next has to know that it is parked.
+            self.subscriptions.forget(self.client.tenant)
         return Pulled(
             tuple(self._findings(look, resting)) if look else (),
             self.client.requests,
@@ -146,8 +151,11 @@ class _Pull:
             cuts=self.fetching.cuts(),
             marks=tuple(self.fetching.marks),
             refused=self.closed,
-            answered=read & parked.keys() if look else frozenset(),
+            answered=answered,
         )
+
+    def _answered(self, parked: Mapping[str, Parking]) -> frozenset[str]:
+        return frozenset(parked).intersection(self.listed) - self.closed.keys()
 
     def _parkings(self, wanted: Sequence[str]) -> list[Parking]:
         """Not asked for while this process knows all content types to be enabled."""
@@ -214,6 +222,7 @@ class _Pull:
         for content_type, future in futures.items():
             try:
                 blobs.update((blob.content_id, blob) for blob in future.result())
+                self.listed.add(content_type)
             except LeaseLost:
                 raise
             except NeedsPerson as error:
