@@ -35,6 +35,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM notes WHERE key LIKE 'sightings_forgotten/%'")
     op.drop_table("measures")
     op.drop_column("outbox", "preliminary")
     op.execute("DELETE FROM parkings WHERE content_type != ''")
