@@ -118,6 +118,22 @@ def test_a_value_that_cannot_be_meant(
     says(line.run("coverage"), 2, f"{line.tenant}.toml", *parts)
 
 
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        ("pfx", "Remove it."),
+        ("login", "Remove it."),
+        ("intervall", "mean 'collection.interval'?"),
+    ],
+)
+def test_a_key_of_another_file(line: Line, key: str, remedy: str) -> None:
+    """What belongs to a tenant or to one cloud is never proposed for the main file, where the
+    program would refuse it in its turn."""
+    main = line.config.folder / "trailkeeper.toml"
+    line.replace("[service]\n", f'[service]\n{key} = "x"\n', main)
+    says(line.run("coverage"), 2, "trailkeeper.toml", f"unknown key 'service.{key}'. ", remedy)
+
+
 def test_no_configuration_at_all(line: Line) -> None:
     """Without a folder the command says where it looked and what to do."""
     line.environment["TRAILKEEPER_CONFIG"] = "/nowhere"

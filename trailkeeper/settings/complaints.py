@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -59,11 +59,16 @@ def _complaint(path: Path, key: str, kind: str, text: str) -> tuple[str, str]:
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:
-    """Every key of `model` and of the sections inside it, `section.key`."""
+    """Every key of `model` and of the sections inside it, `section.key`.
+
+    Not of sections that are named by the operator (a tenant, a cloud): these stand elsewhere.
+    """
     keys = []
     for name, field in model.model_fields.items():
         keys.append(name)
         inner = field.annotation
+        if get_origin(inner) is dict:
+            continue
         for part in (inner, *get_args(inner)):
             if isinstance(part, type) and issubclass(part, BaseModel):
                 keys += [f"{name}.{key}" for key in _known_keys(part)]
