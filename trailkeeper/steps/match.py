@@ -62,13 +62,12 @@ class MatchStep:
         noted = self.ledger.noted(_forgotten_key(tenant))
         return date.fromisoformat(noted[0]) if noted else begin
 
-    def forget(self, tenant: TenantSettings) -> None:
-        """Let go the sightings of days that are final.
+    def forget(self, tenant: TenantSettings, now: datetime) -> None:
+        """Let go the sightings of days that were final at `now`, and have been matched since.
 
         Said before it is done: what might be gone is not matched. Raises `Transient` when another
         writer of the lake was faster; the next call does what is left.
         """
-        now = self.clock.now()
         before = self._open_from(tenant.name, now)
         if not _pair(tenant):
             return
