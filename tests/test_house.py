@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -183,6 +183,29 @@ def test_tasks_sent_are_the_tasks_registered(configuration: dict[str, str]) -> N
     assert sorted(registered) == sorted(task.value for task in Task)
     assert routes == {task.value: queue.value for task, queue in QUEUE_OF.items()}
     assert {tick.task for tick in TICKS} <= set(QUEUE_OF)
+
+
+def test_compactions_wait_for_their_turn() -> None:
+    """Nothing announces one again for six hours: its message outlives a queue of many minutes, and
+    is gone before the next twelfth's; what a sweep repeats is gone in two minutes."""
+    from celery import Celery
+
+    from worker.announcer import CeleryAnnouncer
+
+    queue = Celery("test", broker="memory://", set_as_current=False)
+    queue.conf.task_create_missing_queues = True
+    announcer, sent_at = CeleryAnnouncer(queue), datetime.now(UTC)
+    announcer.compact("contoso")
+    announcer.merge("contoso")
+    left = {}
+    with queue.connection_for_read() as connection:
+        for name in (Queue.REPORT, Queue.MERGE):
+            message = connection.SimpleQueue(name.value).get(timeout=5)
+            left[name] = datetime.fromisoformat(message.headers["expires"]) - sent_at
+            message.ack()
+    (turn,) = (tick.every for tick in TICKS if tick.task is Task.TICK_COMPACT)
+    assert turn / 3 < left[Queue.REPORT] < turn
+    assert left[Queue.MERGE] < timedelta(minutes=2)
 
 
 def test_up_drains_every_queue() -> None:

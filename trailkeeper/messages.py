@@ -46,6 +46,11 @@ EXPIRES_SECONDS = 90
 """A message older than this is dropped unread: the next sweep has announced the same thing again,
 and a queue that nobody drains does not grow without end."""
 
+COMPACTION_EXPIRES_SECONDS = 900
+"""No sweep announces a compaction again: its tenant's next turn is six hours later, in the same
+order. Half of the time until the next twelfth's turn; the other half is left to reports, which
+share its queue."""
+
 QUEUE_OF: dict[Task, Queue] = {
     Task.TICK_COLLECT: Queue.PLAN,
     Task.TICK_FEEDS: Queue.PLAN,

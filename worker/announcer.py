@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from trailkeeper.messages import EXPIRES_SECONDS, QUEUE_OF, Task
+from trailkeeper.messages import COMPACTION_EXPIRES_SECONDS, EXPIRES_SECONDS, QUEUE_OF, Task
 from trailkeeper.model.report import Month
 
 log = structlog.get_logger()
@@ -34,18 +34,18 @@ class CeleryAnnouncer:
         self._send(Task.DELIVER, outbox_id)
 
     def compact(self, tenant: str) -> None:
-        self._send(Task.COMPACT_TENANT, tenant)
+        self._send(Task.COMPACT_TENANT, tenant, expires=COMPACTION_EXPIRES_SECONDS)
 
     def months(self) -> None:
         self._send(Task.TICK_MONTHS)
 
-    def _send(self, task: Task, *arguments: object) -> None:
+    def _send(self, task: Task, *arguments: object, expires: int = EXPIRES_SECONDS) -> None:
         try:
             self._app.send_task(
                 task.value,
                 args=arguments,
                 queue=QUEUE_OF[task].value,
-                expires=EXPIRES_SECONDS,
+                expires=expires,
                 retry=False,
             )
         except OperationalError as error:
