@@ -160,17 +160,18 @@ def test_fresh_announcements_hide_nothing(
 
 
 def test_the_next_of_a_backlog_is_no_poll(settings: Settings, ledger: SqlLedger) -> None:
-    """A feed's back-fill gives its place in the queue to its next piece; the poll has its own."""
+    """A feed's back-fill gives its place in the queue to its next piece; the poll, announced a
+    moment ago, has its own."""
     said, now = Said(), NOW + timedelta(minutes=2)
     plan_feeds(settings, ledger, Said(), now)
     waiting = backlog(ledger, 3)
-    announce_next(settings, ledger, said, Stream("t07", Source.ACTIVITY), now)
+    announce_next(settings, ledger, said, Stream("t07", Source.ACTIVITY), now + SECOND)
     assert said.taken() == waiting[:1]
 
 
 def test_polls_hide_no_backlog(settings: Settings, ledger: SqlLedger) -> None:
     """Several polls that are due, after the service had told us to rest, take more places than the
-    tenant has: the next of the back-fill is announced all the same."""
+    tenant has: the next of the back-fill is announced all the same, behind one of them."""
     said, now, stream = Said(), NOW + timedelta(minutes=2), Stream("t07", Source.ACTIVITY)
     minute = timedelta(minutes=1)
     polls = [
@@ -183,10 +184,11 @@ def test_polls_hide_no_backlog(settings: Settings, ledger: SqlLedger) -> None:
     ]
     ledger.plan(stream, lambda frontier: polls, NOW)
     waiting = backlog(ledger, 9)
+    newest = ledger.due(now, 1, 99, stream)[0].id
     announce_next(settings, ledger, said, stream, now)
-    assert said.taken() == waiting[:1]
+    assert said.taken() == [newest, *waiting[:1]]
     announce_more(settings, ledger, said, stream, now)
-    assert said.taken() == waiting[: settings.service.searches_per_tenant]
+    assert said.taken() == [newest, *waiting[: settings.service.searches_per_tenant]]
 
 
 def test_a_rest_is_announced_to_all_places(settings: Settings, ledger: SqlLedger) -> None:
@@ -198,3 +200,36 @@ def test_a_rest_is_announced_to_all_places(settings: Settings, ledger: SqlLedger
     assert said.taken() == waiting[: settings.service.searches_per_tenant]
     announce_next(settings, ledger, said, stream, now)
     assert said.taken() == waiting[:1]
+
+
+def test_a_poll_gets_a_place_among_a_backlog(settings: Settings, ledger: SqlLedger) -> None:
+    """All places of a feed are taken by its back-fill, and more processes wait for work than it has
+    places: the fresh poll, which found none at first, is pulled within two minutes."""
+    said, stream, places = Said(), Stream("t07", Source.ACTIVITY), 3
+    window = Window(NOW, NOW + timedelta(minutes=1), Axis.AVAILABLE)
+    fresh = [NewSegment(stream, window, Purpose.INCREMENTAL)]
+    waiting, running, leased_at = backlog(ledger, 60), [], {}
+
+    def take(ids: list[int], now: datetime) -> None:
+        for id_ in ids:
+            if leased := ledger.lease(id_, "worker", now, now + HOUR, places):
+                running.append(leased)
+                leased_at[id_] = now
+
+    began = NOW + timedelta(minutes=2)
+    take(waiting[:places], began)
+    ledger.plan(stream, lambda frontier: fresh, began)
+    (poll_id,) = (each.id for each in ledger.due(began, 99, 99, stream) if each.window == window)
+    take([poll_id], began)
+    assert poll_id not in leased_at
+    for number in range(1, 31):
+        now = began + number * 5 * SECOND
+        done = running.pop(0)
+        finding = Finding(done.segment.window, Verdict.COMPLETE, now, "")
+        ledger.land(done.lease, Landed(None, 0, 0, 4), [finding], [], now)
+        announce_next(settings, ledger, said, stream, now)
+        take(said.taken(), now)
+        if number % 12 == 0:
+            take(sweep(settings, ledger, now), now)
+    assert len(leased_at) > 30
+    assert leased_at[poll_id] <= began + timedelta(minutes=2)

@@ -175,8 +175,8 @@ def announce_next(
 ) -> None:
     """When a segment of a backlog is done, the next of its stream awaits no sweep.
 
-    For a feed it is one: it took one place in the queue and gives one back, so that a thousand
-    backlogs never fill the queue in front of the fresh polls.
+    For a feed it is one, behind a poll that found no place: it took one place in the queue and
+    gives one back, so that a thousand backlogs never fill the queue in front of the fresh polls.
     """
     most = 1 if stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
     _announce_backlog(settings, ledger, announcer, stream, now, most)
@@ -199,12 +199,14 @@ def _announce_backlog(
     now: datetime,
     most: int,
 ) -> None:
-    """Polls are announced at their own turn, or by the sweep; they go first and are soon done, so
-    that their places are no reason to let a backlog rest: whoever finds none takes no harm."""
+    """Polls are announced at their own turn; they go first and are soon done, so that their places
+    are no reason to let a backlog rest: whoever finds none takes no harm. One that found none at
+    its turn goes before the backlog: that would take each place again the moment it is free."""
     polls = _POLLS_AT_ONCE if stream.source is Source.ACTIVITY else 0
     due = ledger.due(now, most + polls, settings.service.searches_per_tenant + polls, stream)
-    backlog = [segment.id for segment in due if not _is_poll(segment)]
-    announcer.pull(backlog[:most])
+    left_out = [each.id for each in due if _is_poll(each) and not _just_announced(each, now)]
+    backlog = [each.id for each in due if not _is_poll(each)]
+    announcer.pull([*left_out[:1], *backlog[:most]])
 
 
 def _is_poll(segment: Segment) -> bool:
