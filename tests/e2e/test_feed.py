@@ -221,6 +221,18 @@ def test_a_foreign_host_sees_nothing(boxed: Boxed, tmp_path: Path, form: str) ->
         assert stored(folder, tmp_path) == truth(box)
 
 
+def test_a_blob_in_pages_is_read_to_its_end(boxed: Boxed, tmp_path: Path) -> None:
+    """A blob whose answer names a next page is landed whole: no record behind it is left out."""
+    with boxed() as box:
+        box.control.alter("contoso", blob_records=20, blob_sizes="fixed")
+        fill(box, "contoso", 400, 4 * HOUR, 3.9 * HOUR)
+        folder = configured(tmp_path, box)
+        box.control.set_fault("blob_in_pages", "contoso", times=0)
+        collect(folder, days=0.9)
+        assert stored(folder, tmp_path) == truth(box)
+        assert (fates(box)["never"], fates(box)["repeatedly"]) == (0, 0)
+
+
 def test_a_poisoned_blob_holds_up_nobody(boxed: Boxed, tmp_path: Path) -> None:
     """A blob that cannot be read costs its own hour only, and the hour says so."""
     with boxed() as box:

@@ -24,12 +24,11 @@ class Feed:
     def now(self) -> datetime:
         return START + timedelta(hours=13)
 
-    def blob(self, uri: str) -> Answer:
+    def blob(self, uri: str) -> list[Answer]:
         if uri in self.bad:
             raise Transient("the feed answered HTTP 404", "It is asked again.", "HTTP 404")
-        return Answer(
-            200, body=b'[{"Id":"%s","CreationTime":"2026-10-01T00:00:00"}]' % uri.encode()
-        )
+        body = b'[{"Id":"%s","CreationTime":"2026-10-01T00:00:00"}]' % uri.encode()
+        return [Answer(200, body=body)]
 
 
 class Sink:

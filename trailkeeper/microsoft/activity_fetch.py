@@ -77,7 +77,7 @@ class Fetching:
         not was created. Raises what `still_ours` raises, and `Unavailable` when the disk refuses.
         """
         waiting = iter(blobs)
-        running: deque[tuple[Blob, Future[Answer]]] = deque()
+        running: deque[tuple[Blob, Future[list[Answer]]]] = deque()
         try:
             self._submit(waiting, running)
             while running:
@@ -103,7 +103,9 @@ class Fetching:
     def _goes_on(self) -> bool:
         return self.interrupted is None and self._sink.size < ENOUGH_BYTES
 
-    def _submit(self, waiting: Iterator[Blob], running: deque[tuple[Blob, Future[Answer]]]) -> None:
+    def _submit(
+        self, waiting: Iterator[Blob], running: deque[tuple[Blob, Future[list[Answer]]]]
+    ) -> None:
         while self._goes_on and len(running) < self._ahead:
             blob = next(waiting, None)
             if blob is None:
@@ -113,15 +115,14 @@ class Fetching:
     def _look(
         self,
         blob: Blob,
-        future: Future[Answer],
-        running: deque[tuple[Blob, Future[Answer]]],
+        future: Future[list[Answer]],
+        running: deque[tuple[Blob, Future[list[Answer]]]],
     ) -> None:
         if self.interrupted and future.cancel():
             self._left.append(blob.created_at)
             return
         try:
-            answer = future.result()
-            records = read_blob(answer.body, self._reader, answer.request_id)
+            records = self._read(future.result())
         except _STOPS as error:
             self._taken_for_outage.clear()
             self.interrupted = error
@@ -138,6 +139,23 @@ class Fetching:
             self._broken(blob, error)
         else:
             self._done(blob, records)
+
+    def _read(self, pages: Sequence[Answer]) -> RecordColumns:
+        """The records of a blob's pages. Raises `UnreadableBlob` with what is readable of all."""
+        first, *more = pages
+        if not more:
+            return read_blob(first.body, self._reader, first.request_id)
+        records, bad = RecordColumns(), None
+        for page in pages:
+            try:
+                records.extend(read_blob(page.body, self._reader, page.request_id))
+            except UnreadableBlob as error:
+                records.extend(error.readable)
+                bad = error
+        if bad:
+            bad.readable = records
+            raise bad
+        return records
 
     def _done(self, blob: Blob, records: RecordColumns) -> None:
         self._no_outage()
