@@ -130,10 +130,8 @@ class EmptyPart:
             answer = self._look(witness.stretched(self.window))
             if answer and keys_between(answer, self.window):
                 return Hidden(answer)
-            if answer is None:
-                self.known.witnesses.forget(witness)  # too old
-            elif answer.truncated(self.limits.cap):
-                self.known.crowded(answer.asked)
+            if answer is None or answer.truncated(self.limits.cap):
+                self.known.witnesses.forget(witness)  # too old, or among too many
             elif witness.key in answer.keys and self.port.sound(answer):
                 return Proven({"looks": 1 + self.looked, "witness": answer.rows})
             elif witness.key in answer.keys and not answer.unclean():
@@ -162,8 +160,6 @@ class EmptyPart:
         """The nearest known row whose question may still bring it."""
         for witness in self.known.witnesses.near(self.window, self._reach):
             question = witness.stretched(self.window)
-            if self.known.in_crowd(question):
-                continue
             if self.known.hopeless(question):
                 self._hides(question)
             elif spent[witness] < self.limits.tries:

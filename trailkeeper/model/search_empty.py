@@ -40,8 +40,6 @@ class EmptyAnswers:
     """in this walk it answered no row at all, not even a known one by itself"""
     caught: int = 0
     """lies of this walk, remembered or not"""
-    crowds: list[Window] = field(default_factory=list)
-    """the narrowest windows that had more rows in this walk than an answer holds"""
 
     def notice(self, answer: SearchAnswer, doubt: str) -> None:
         """Learn from any answer; one of which `doubt` is due tells no truth."""
@@ -51,16 +49,6 @@ class EmptyAnswers:
             self.hear(answer.asked.duration.total_seconds())
             self.most = max(self.most, answer.rows)
         self.witnesses.notice(answer)
-
-    def crowded(self, window: Window) -> None:
-        """`window` had more rows than an answer holds, and so has all that covers it."""
-        if not self.in_crowd(window):
-            self.crowds = [each for each in self.crowds if not each.covers(window)]
-            self.crowds = [*self.crowds, window][-_CROWDS:]
-
-    def in_crowd(self, question: Window) -> bool:
-        """Whether the answer to `question` would not hold all its rows."""
-        return any(question.covers(each) for each in self.crowds)
 
     def hid(self, window: Window) -> None:
         """`window` came back empty, and rows of it are known."""
@@ -116,6 +104,5 @@ class EmptyAnswers:
             self.heard.remove(-max(self.lies))
 
 
-_CROWDS = 32
 _DOUBT = 1e-3
 """the chance of being lied to all the same that is taken where there is no witness"""

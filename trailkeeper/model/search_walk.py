@@ -132,8 +132,8 @@ class SearchPort:
     def tell_order(self, *, proven: bool) -> None:
         """Tell the tenant's other walks that it was, or that a proof did not hold."""
 
-    def full(self, times: int = 1) -> bool:
-        """Whether the landing file holds `times` what one attempt should bring."""
+    def full(self) -> bool:
+        """Whether the landing file holds as much as one attempt may bring."""
         return False
 
 
@@ -243,8 +243,6 @@ class SearchWalk:
         if self.doubts.counts and not counted:
             self._reopen(_counted_none)
         self.empties.notice(answer, self.doubts.of(answer))
-        if answer.truncated(self._cap):
-            self.empties.crowded(window)
         return answer
 
     @property
@@ -271,14 +269,8 @@ class SearchWalk:
                 self.port.pause(error.retry_after)
 
     def _enough(self) -> bool:
-        """Bounds reached: the rest is planned as segments of its own.
-
-        An attempt that has concluded nothing may bring more than its share: the next one would
-        begin where it began.
-        """
-        some = self.findings or any(part.claim for part in self._todo)
-        times = 1 if some else _WITHOUT_FINDING
-        if self.rows >= times * self.limits.rows_per_attempt or self.port.full(times):
+        """Bounds reached: the rest is planned as segments of its own."""
+        if self.rows >= self.limits.rows_per_attempt or self.port.full():
             return True
         rows = self.rows - self._looked_rows
         spent = self.limits.base_calls + self.limits.calls_per_part * (1 + rows // self._cap)
@@ -403,10 +395,7 @@ class SearchWalk:
         if self._refuted < _REFUTED:
             claim = covered_by(answer, part.window, self.limits.overlap_rows)
         if claim is None:
-            pieces = cut_by_rows(part.window, answer, self._cap)
-            self._push(Part(piece) for piece in pieces if piece.duration > SECOND)
-            # Asked first: what cannot be cut is concluded, and an attempt that ends has brought it.
-            self._push(Part(piece) for piece in pieces if piece.duration <= SECOND)
+            self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self._cap))
             return
         self._push([Part(self._rest(part.window, claim), claim=claim)])
 
@@ -691,7 +680,6 @@ class _Patient:
 
 _REFUTED = 2
 """witnesses in a row that came to nothing; then this walk trusts no order any more"""
-_WITHOUT_FINDING = 4
 _HELD = 12
 """answers whose rows are remembered: 60,000 keys at most"""
 _HOUR = timedelta(hours=1)
