@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.x509.oid import NameOID
 
 from sandbox import Sandbox
+from trailkeeper.settings import Settings, load
 
 PFX_PASSWORD = "pfx-password-of-tests"
 PARTNER = "11111111-2222-4333-8444-555555555555"
@@ -130,3 +131,11 @@ def _toml(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def settings_of(folder: Path, tenant: str, text: str) -> Settings:
+    """The settings of a folder with one tenant, whose file holds `text`, and defaults."""
+    (folder / "tenants").mkdir()
+    (folder / "trailkeeper.toml").write_text("")
+    (folder / "tenants" / f"{tenant}.toml").write_text(text)
+    return load(folder)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.clocks import HandClock
+from tests.configured import settings_of
 from tests.store.lake_words import T0, TENANT, World, columns, record
 from trailkeeper.model.lateness import ENOUGH_DAYS
 from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
-from trailkeeper.settings import Settings, load
+from trailkeeper.settings import Settings
 from trailkeeper.steps.arrivals import ArrivalStep, lateness_of
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.store.ledger import SqlLedger
@@ -31,10 +32,7 @@ pfx = "contoso.pfx"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "tenants").mkdir()
-    (tmp_path / "trailkeeper.toml").write_text("")
-    (tmp_path / "tenants" / f"{TENANT}.toml").write_text(TENANT_FILE)
-    return load(tmp_path)
+    return settings_of(tmp_path, TENANT, TENANT_FILE)
 
 
 def read(ledger: SqlLedger, day: int, at: datetime) -> None:

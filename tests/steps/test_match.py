@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.configured import settings_of
 from tests.store.lake_words import T0, TENANT, World
 from trailkeeper.model.match import TOPIC, DayMatch
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
-from trailkeeper.settings import Settings, load
+from trailkeeper.settings import Settings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.match import MatchStep
 from trailkeeper.store.ledger import SqlLedger, open_ledger
@@ -45,10 +46,7 @@ class RunningClock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "tenants").mkdir()
-    (tmp_path / "trailkeeper.toml").write_text("")
-    (tmp_path / "tenants" / f"{TENANT}.toml").write_text(TENANT_FILE)
-    return load(tmp_path)
+    return settings_of(tmp_path, TENANT, TENANT_FILE)
 
 
 @pytest.fixture
