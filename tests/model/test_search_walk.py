@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from trailkeeper.errors import AnswerTooLarge, Lost, NeedsPerson, Throttled, Transient
 from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
 from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
+from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
-from trailkeeper.model.window import Window, total
+from trailkeeper.model.window import Window, subtract, total
 
 DAY = Window(datetime(2026, 10, 5, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
 CAP = 50
@@ -48,6 +49,8 @@ class Service(SearchPort):
         self.count, self.order, self.auditing = count, order, auditing
         self.landed: set[str] = set()
         self.calls = 0
+        self.brought = 0
+        """rows in all answers and sessions together"""
         self.counted = False
         """it has shown once that its ResultCount counts"""
 
@@ -89,6 +92,7 @@ class Service(SearchPort):
             page, count = self._some(page) or page[:1], 0
         self.counted = self.counted or bool(page and count)
         self.landed |= {key for _, key in page}
+        self.brought += len(page)
         return SearchAnswer(
             window,
             self.now(),
@@ -106,6 +110,7 @@ class Service(SearchPort):
         self.calls += 1
         found = self._within(window)[: LIMITS.session_cap]
         self.landed |= {key for _, key in found}
+        self.brought += len(found)
         return SessionAnswer(self.now(), frozenset(k for _, k in found), len(found), True)
 
     def _fault(self) -> str:
@@ -446,6 +451,40 @@ def test_a_dense_second_is_read_with_sessions() -> None:
     walk = _walk(service)
     assert service.landed == {key for _, key in service.rows}
     assert all(f.verdict.proven for f in walk.findings)
+
+
+class ReachesBack(Service):
+    """Each question brings the rows of the second before as well, as the transport asks it."""
+
+    def _within(self, window: Window) -> list[tuple[int, str]]:
+        return super()._within(Window(window.start - timedelta(seconds=1), window.end))
+
+
+@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
+def test_a_full_second_is_not_asked_for_again_and_again(order: str) -> None:
+    """Whatever touches it brings nothing but its rows: it is cut out at once, and no question that
+    holds it serves as witness for the quiet beside it."""
+    service = ReachesBack([DAY.start + timedelta(hours=9)] * CAP + _spread(20), order=order)
+    walk = _walk(service)
+    assert service.landed == {key for _, key in service.rows}
+    assert all(f.verdict.proven for f in walk.findings)
+    assert walk.rows <= 20 * CAP, walk.rows
+
+
+@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
+def test_each_attempt_concludes_something(order: str) -> None:
+    """One that ended with nothing would be followed by the same again, for ever."""
+    full = [DAY.start + timedelta(hours=9, seconds=30 * n) for n in range(4)]
+    service = ReachesBack([second for second in full for _ in range(CAP)], order=order)
+    limits = replace(LIMITS, rows_per_attempt=2 * CAP)
+    known, todo = EmptyAnswers(), [DAY]
+    while todo:
+        window = todo.pop()
+        walk = SearchWalk(service, window, limits, empties=known)
+        assert walk.run(), window
+        assert all(f.verdict.proven for f in walk.findings)
+        known = EmptyAnswers(known.witnesses, known.heard, unknown=False)
+        todo += subtract([window], [f.window for f in walk.findings])
 
 
 def test_more_than_a_session_holds_is_a_named_gap() -> None:

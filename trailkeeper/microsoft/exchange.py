@@ -229,8 +229,8 @@ class AuditSearch(SearchPort):
     def tell_order(self, *, proven: bool) -> None:
         self.order.tell(proven=proven)
 
-    def full(self) -> bool:
-        return self._sink.size >= _ATTEMPT_BYTES
+    def full(self, times: int = 1) -> bool:
+        return self._sink.size >= times * _ATTEMPT_BYTES
 
     def require_auditing(self) -> None:
         read_audit_config(self._client.invoke(AUDIT_CONFIG, {}))

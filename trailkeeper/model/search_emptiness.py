@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -20,7 +20,7 @@ from trailkeeper.errors import AnswerTooLarge, Lost
 from trailkeeper.model.density import Density
 from trailkeeper.model.search import SECOND, SearchAnswer, SearchLimits, keys_between
 from trailkeeper.model.search_empty import MOST_LOOKS, SECOND_SIGHT, EmptyAnswers
-from trailkeeper.model.search_looks import first_looks, second_look, stretched
+from trailkeeper.model.search_looks import first_looks, in_two, second_look, stretched
 from trailkeeper.model.search_witness import Witness
 from trailkeeper.model.window import Window
 
@@ -66,8 +66,8 @@ class EmptyPort(Protocol):
 
     def ask(self, window: Window) -> SearchAnswer: ...
 
-    def sound(self, answer: SearchAnswer) -> bool:
-        """Whether this answer would close what it was asked for, if it has rows."""
+    def whole(self, answer: SearchAnswer) -> bool:
+        """Whether this answer closes what it was asked for, if it has rows; may ask again."""
         ...
 
     def pause(self, seconds: float) -> None: ...
@@ -96,13 +96,15 @@ class EmptyPart:
     """it was really asked"""
     doubted: bool = field(default=False, init=False)
     """a known row showed in an answer that is not sound"""
+    walled: bool = field(default=False, init=False)
+    """more rows than an answer holds lie between it and a known row"""
     agreed: int = field(default=1, init=False)
     """empty answers about all of the window"""
     looked: int = field(default=0, init=False)
 
     def prove(self, answer: SearchAnswer, *, may_wait: bool) -> Emptiness:
         """`answer` has no row of the part; `may_wait`: other parts are still to be asked."""
-        if answer.rows and self.port.sound(answer):  # of the second before, or of an overlap
+        if answer.rows and self.port.whole(answer):  # of the second before, or of an overlap
             return Proven({"looks": 1, "witness": answer.rows})
         if self.known.silent:
             return self._unanswered()
@@ -130,9 +132,11 @@ class EmptyPart:
             answer = self._look(witness.stretched(self.window))
             if answer and keys_between(answer, self.window):
                 return Hidden(answer)
-            if answer is None or answer.truncated(self.limits.cap):
-                self.known.witnesses.forget(witness)  # too old, or among too many
-            elif witness.key in answer.keys and self.port.sound(answer):
+            if answer is None:
+                self.known.witnesses.forget(witness)  # too old
+            elif answer.truncated(self.limits.cap):
+                self.known.crowded(answer.asked)
+            elif witness.key in answer.keys and self.port.whole(answer):
                 return Proven({"looks": 1 + self.looked, "witness": answer.rows})
             elif witness.key in answer.keys and not answer.unclean():
                 self.doubted, self.hid = True, None
@@ -160,7 +164,9 @@ class EmptyPart:
         """The nearest known row whose question may still bring it."""
         for witness in self.known.witnesses.near(self.window, self._reach):
             question = witness.stretched(self.window)
-            if self.known.hopeless(question):
+            if question != self.window and self.known.in_crowd(question):
+                self.walled = True
+            elif self.known.hopeless(question):
                 self._hides(question)
             elif spent[witness] < self.limits.tries:
                 return witness
@@ -219,7 +225,7 @@ class EmptyPart:
 
     def _unwitnessed(self) -> Emptiness:
         """Other questions about the same time must be empty too."""
-        looks = self.known.looks(self.window)
+        looks = self.known.looks(self.window, walled=self.walled)
         if looks > MOST_LOOKS or self.known.hopeless(self.window):
             return self._narrower("the service hides rows, and no known row shows that none are")
         if not self.known.lies:
@@ -230,8 +236,8 @@ class EmptyPart:
                 if found := self._compared(other):
                     return found
             self.agreed = SECOND_SIGHT
-        for other in stretched(self.window, 2 * MOST_LOOKS):
-            if self.agreed < looks and (found := self._compared(other)):
+        for together in self._other_looks():
+            if self.agreed < looks and (found := self._compared(*together)):
                 return found
         if self.agreed < looks:
             return self._narrower("no question about this time alone is answered")
@@ -240,9 +246,27 @@ class EmptyPart:
             return Unproven(f"{usual}; no known row shows that none are hidden")
         return Proven({"looks": self.agreed})
 
-    def _compared(self, other: Window) -> Emptiness | None:
-        """Ask `other` too; None when it brings nothing that decides."""
-        answer = self._look(other)
+    def _other_looks(self) -> Iterator[tuple[Window, ...]]:
+        """Questions that hold all of the window; beside crowded seconds it takes two of them."""
+        for other in stretched(self.window, 2 * MOST_LOOKS):
+            if not self.known.in_crowd(other):
+                yield (other,)
+        if self.walled:
+            yield from in_two(self.window, MOST_LOOKS)
+
+    def _compared(self, *others: Window) -> Emptiness | None:
+        """Ask `others` too; None when they bring nothing that decides."""
+        empty = True
+        for other in others:
+            answer = self._look(other)
+            if found := self._decided(other, answer):
+                return found
+            empty = empty and answer is not None and not answer.rows
+        self.agreed += empty  # rows of the margin that prove nothing are no look
+        return None
+
+    def _decided(self, other: Window, answer: SearchAnswer | None) -> Emptiness | None:
+        """What the answer to `other` says of the window; None for nothing."""
         if answer is None:
             beyond = other.covers(self.window)  # the horizon, perhaps
             return None if beyond else self._narrower("not answered in one piece")
@@ -250,9 +274,8 @@ class EmptyPart:
             return Hidden(answer)
         if reason := answer.unclean():
             return self._narrower(reason)
-        if answer.rows and other.covers(self.window) and self.port.sound(answer):
+        if answer.rows and other.covers(self.window) and self.port.whole(answer):
             return Proven({"looks": 1 + self.looked, "witness": answer.rows})
-        self.agreed += not answer.rows  # rows of the margin that prove nothing are no look
         return None
 
     def _narrower(self, reason: str) -> Emptiness:

@@ -40,6 +40,8 @@ class EmptyAnswers:
     """in this walk it answered no row at all, not even a known one by itself"""
     caught: int = 0
     """lies of this walk, remembered or not"""
+    crowds: list[Window] = field(default_factory=list)
+    """the narrowest windows that had more rows in this walk than an answer holds"""
 
     def notice(self, answer: SearchAnswer, doubt: str) -> None:
         """Learn from any answer; one of which `doubt` is due tells no truth."""
@@ -49,6 +51,16 @@ class EmptyAnswers:
             self.hear(answer.asked.duration.total_seconds())
             self.most = max(self.most, answer.rows)
         self.witnesses.notice(answer)
+
+    def crowded(self, window: Window) -> None:
+        """`window` had more rows than an answer holds, and so has all that covers it."""
+        if not self.in_crowd(window):
+            self.crowds = [each for each in self.crowds if not each.covers(window)]
+            self.crowds = [*self.crowds, window][-_CROWDS:]
+
+    def in_crowd(self, question: Window) -> bool:
+        """Whether the answer to `question` would not hold all its rows."""
+        return any(question.covers(each) for each in self.crowds)
 
     def hid(self, window: Window) -> None:
         """`window` came back empty, and rows of it are known."""
@@ -70,13 +82,17 @@ class EmptyAnswers:
         """Whether no row of this tenant was ever seen, and no walk ended without one."""
         return self.unknown and not self.heard and not self.witnesses
 
-    def looks(self, window: Window) -> int:
-        """How many empty answers about `window` are believed where there is no witness."""
-        if not self.lies:
+    def looks(self, window: Window, *, walled: bool = False) -> int:
+        """How many empty answers about `window` are believed where there is no witness.
+
+        `walled`: there would be one, but for more rows than an answer holds in between.
+        """
+        if not self.lies and not walled:
             return MOST_LOOKS if self.blank else SECOND_SIGHT + self.troubled
         lies, truths = self._experience(window, slack=0.1)
         odds = (lies + 0.5) / (lies + truths + 1)
-        return max(SECOND_SIGHT + 1, math.ceil(math.log(_DOUBT) / math.log(odds)))
+        looks = max(SECOND_SIGHT + 1, math.ceil(math.log(_DOUBT) / math.log(odds)))
+        return looks if lies else min(looks, MOST_LOOKS)
 
     def hopeless(self, window: Window) -> bool:
         """Whether this service was only ever seen to hide the rows of windows as long."""
@@ -89,9 +105,13 @@ class EmptyAnswers:
         return timedelta(seconds=max((s for s in self.heard if 0 < s < shortest), default=0))
 
     def _experience(self, window: Window, slack: float = 0.0) -> tuple[int, int]:
-        """Lies about windows no longer than this one, and truths about windows no shorter."""
+        """Lies about windows no longer than this one, and truths about windows no shorter.
+
+        With `slack` all lies that length does not explain, since a longer window came with rows.
+        """
         length = window.duration.total_seconds()
-        lies = sum(seconds <= length * (1 + slack) for seconds in self.lies)
+        longest = max([length * (1 + slack), *self.heard]) if slack else length
+        lies = sum(seconds <= longest for seconds in self.lies)
         truths = sum(seconds >= length * (1 - slack) for seconds in self.heard)
         return lies, truths
 
@@ -104,5 +124,7 @@ class EmptyAnswers:
             self.heard.remove(-max(self.lies))
 
 
+_CROWDS = 32
+"""windows with more rows than an answer holds that are remembered: the last ones"""
 _DOUBT = 1e-3
 """the chance of being lied to all the same that is taken where there is no witness"""

@@ -54,6 +54,13 @@ def stretched(window: Window, count: int) -> Iterator[Window]:
         yield Window(start.replace(microsecond=0), end.replace(microsecond=0), window.axis)
 
 
+def in_two(window: Window, count: int) -> Iterator[tuple[Window, ...]]:
+    """Pairs of questions that hold `window` and nothing beside it, cut at another place each."""
+    for n in range(1, count + 1):
+        cut = window.start + window.duration * n / (count + 1)
+        yield window.split(cut.replace(microsecond=0))
+
+
 def _closer(probe: Window) -> Iterator[Window]:
     """Ever shorter questions about the middle of `probe`, down to a second or two."""
     length = probe.duration / 5

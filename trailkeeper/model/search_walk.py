@@ -26,7 +26,7 @@ Calls are bounded: see `trailkeeper.model.search.SearchLimits`.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -132,8 +132,8 @@ class SearchPort:
     def tell_order(self, *, proven: bool) -> None:
         """Tell the tenant's other walks that it was, or that a proof did not hold."""
 
-    def full(self) -> bool:
-        """Whether the landing file holds as much as one attempt may bring."""
+    def full(self, times: int = 1) -> bool:
+        """Whether the landing file holds `times` what one attempt should bring."""
         return False
 
 
@@ -242,7 +242,10 @@ class SearchWalk:
         self.doubts.notice(answer)
         if self.doubts.counts and not counted:
             self._reopen(_counted_none)
-        self.empties.notice(answer, self.doubts.of(answer))
+        full = answer.rows >= self._cap
+        self.empties.notice(answer, "" if full else self.doubts.of(answer))
+        if full and not answer.unclean():
+            self.empties.crowded(window)
         return answer
 
     @property
@@ -269,8 +272,14 @@ class SearchWalk:
                 self.port.pause(error.retry_after)
 
     def _enough(self) -> bool:
-        """Bounds reached: the rest is planned as segments of its own."""
-        if self.rows >= self.limits.rows_per_attempt or self.port.full():
+        """Bounds reached: the rest is planned as segments of its own.
+
+        An attempt that has concluded nothing may bring more than its share: the next one would
+        begin where it began.
+        """
+        some = self.findings or any(part.claim for part in self._todo)
+        times = 1 if some else _WITHOUT_FINDING
+        if self.rows >= times * self.limits.rows_per_attempt or self.port.full(times):
             return True
         rows = self.rows - self._looked_rows
         spent = self.limits.base_calls + self.limits.calls_per_part * (1 + rows // self._cap)
@@ -294,7 +303,7 @@ class SearchWalk:
             self._full(part, answer)
         elif missing := self._missing(part.window, answer):
             self._held.append(answer)
-            self._distrust(part, f"{missing} rows that were there a moment ago are missing")
+            self._lacking(part, answer, missing)
         elif keys_between(answer, part.window) or UNTIMED in answer.times:
             self._short(part, answer)
         else:
@@ -311,6 +320,12 @@ class SearchWalk:
         common = ((held, held.asked.intersect(window)) for held in near)
         seen = {key for held, both in common if both for key in keys_between(held, both)}
         return len(seen - set(answer.keys))
+
+    def _lacking(self, part: Part, answer: SearchAnswer, missing: int) -> None:
+        """It has not all the rows that an earlier answer had."""
+        if not answer.rows:
+            self.empties.hid(answer.asked)
+        self._distrust(part, f"{missing} rows that were there a moment ago are missing")
 
     def _distrust(self, part: Part, reason: str) -> None:
         """Ask again, then in halves, then give the part up as suspect."""
@@ -345,7 +360,7 @@ class SearchWalk:
         seen = keys_between(answer, claim.overlap)
         missing = claim.expected - seen
         if missing and (not answer.truncated(self._cap) or self._ordered(claim)):
-            self._distrust(part, f"{len(missing)} rows that were there a moment ago are missing")
+            self._lacking(part, answer, len(missing))
             return False
         holds = seen == claim.expected and self._bears_out(answer, claim) and self._ordered(claim)
         part.release_claim()
@@ -395,7 +410,10 @@ class SearchWalk:
         if self._refuted < _REFUTED:
             claim = covered_by(answer, part.window, self.limits.overlap_rows)
         if claim is None:
-            self._push(Part(piece) for piece in cut_by_rows(part.window, answer, self._cap))
+            pieces = cut_by_rows(part.window, answer, self._cap)
+            self._push(Part(piece) for piece in pieces if piece.duration > SECOND)
+            # Asked first: what cannot be cut is concluded, and an attempt that ends has brought it.
+            self._push(Part(piece) for piece in pieces if piece.duration <= SECOND)
             return
         self._push([Part(self._rest(part.window, claim), claim=claim)])
 
@@ -520,6 +538,8 @@ class SearchWalk:
                 "hidden_at_first": True,
             }
             self._complete(part.window, answer, evidence)
+        elif answer.asked == part.window and answer.rows >= self._cap and not answer.unclean():
+            self._full(part, answer)
         elif len(part.window.halves()) < 2:
             self._distrust(part, "the same question was answered differently")
         else:
@@ -554,11 +574,7 @@ class SearchWalk:
         Otherwise the halves take the part's place, with the answers that are at hand already.
         """
         answers = {window: self._ask(window) for window in looks}
-        brought = {key for a in answers.values() for key in a.keys}
-        sure = all(map(self._is_sure, answers.values()))
-        if self.doubts.keeps_back(answer):  # what has no rows may keep back all there are
-            sure = sure and all(a.rows for a in answers.values())
-        if sure and brought == set(answer.keys):
+        if self._bear_out(answer, answers.values()):
             return True
         self._held.append(answer)
         halves = part.window.halves()
@@ -568,6 +584,27 @@ class SearchWalk:
             at_hand = {w: a for w, a in answers.items() if a.rows and not self.doubts.keeps_back(a)}
             self._push(Part(h, depth=part.depth, answer=at_hand.get(h)) for h in halves)
         return False
+
+    def _bear_out(self, answer: SearchAnswer, others: Collection[SearchAnswer]) -> bool:
+        """Whether the answers to all its pieces have just its rows."""
+        sure = all(map(self._is_sure, others))
+        if self.doubts.keeps_back(answer):  # what has no rows may keep back all there are
+            sure = sure and all(a.rows for a in others)
+        return sure and {key for a in others for key in a.keys} == set(answer.keys)
+
+    def _whole(self, answer: SearchAnswer) -> bool:
+        """Whether it is sound, or doubted without cause: its halves are asked to find out."""
+        if self._sound(answer):
+            return True
+        doubt, halves = self.doubts.of(answer), answer.asked.halves()
+        if not doubt or len(halves) < 2 or self._missing(answer.asked, answer):
+            return False
+        if answer.unclean() or answer.truncated(self._cap):
+            return False
+        if not self._bear_out(answer, [self._ask(half) for half in halves]):
+            return False
+        self.doubts.unfounded(doubt, answer)
+        return True
 
     def _is_sure(self, answer: SearchAnswer) -> bool:
         """Whether it can bear out another one: a service that keeps rows back may keep back the
@@ -650,8 +687,14 @@ class _Looks(EmptyPort):
         self._walk._looked_rows += answer.rows
         return answer
 
-    def sound(self, answer: SearchAnswer) -> bool:
-        return self._walk._sound(answer)
+    def whole(self, answer: SearchAnswer) -> bool:
+        looked = self._walk.rows
+        try:
+            return self._walk._whole(answer)
+        except (AnswerTooLarge, Lost):
+            return False
+        finally:
+            self._walk._looked_rows += self._walk.rows - looked
 
     def pause(self, seconds: float) -> None:
         self._walk.port.pause(seconds)
@@ -680,6 +723,8 @@ class _Patient:
 
 _REFUTED = 2
 """witnesses in a row that came to nothing; then this walk trusts no order any more"""
+_WITHOUT_FINDING = 4
+"""how many times its rows an attempt may bring that has concluded nothing yet"""
 _HELD = 12
 """answers whose rows are remembered: 60,000 keys at most"""
 _HOUR = timedelta(hours=1)
