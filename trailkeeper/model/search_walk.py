@@ -325,6 +325,7 @@ class SearchWalk:
         """It has not all the rows that an earlier answer had."""
         if not answer.rows:
             self.empties.hid(answer.asked)
+            self._reopen(self._empty_on_little)
         self._distrust(part, f"{missing} rows that were there a moment ago are missing")
 
     def _distrust(self, part: Part, reason: str) -> None:
