@@ -42,3 +42,20 @@ def test_an_end_needs_a_beginning(line: Line) -> None:
     said = line.run("coverage", "--to", "2026-10-01")
     assert said.code == 2
     assert "--from" in said.last_words
+
+
+def test_a_mistyped_year_leaves_no_mark_on_the_next_coverage(seeded: Line) -> None:
+    """A range beyond retention is lost and says that nothing is to be undone; coverage of what
+    could be had is complete again, and says how to see the rest."""
+    lost = seeded.collect(start="2020-01-01", end="2020-02-01")
+    assert lost.code == 10
+    assert "lost" in lost.out
+    assert "mistyped" in lost.err
+    assert seeded.collect().code == 0
+    whole = seeded.run("coverage")
+    assert whole.code == 0, whole.out
+    assert f"{DAYS[0]} .. {DAYS[1]}" in whole.out
+    assert f"trailkeeper coverage --tenant {seeded.tenant} --from 2020-01-01" in whole.err
+    named = seeded.run("coverage", "--from", "2020-01-01", "--json")
+    assert named.code == 10
+    assert named.objects[0]["gaps"][0]["lost"] is True

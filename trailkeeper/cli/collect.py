@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -213,6 +213,7 @@ def _conclude(world: World, asked: _Asked, came: Collected, as_json: bool) -> in
 
     stated = _coverage(world, asked)
     code = show(stated, as_json)
+    _say_what_is_lost(stated)
     _raise_hindrance(came)
     _say_what_is_left(came)
     return code
@@ -245,6 +246,15 @@ def _whose(parking: Parking) -> str:
     where = f"{parking.tenant}/{parking.source.value}" if parking.source else parking.tenant
     where += f"/{parking.content_type}" if parking.content_type else ""
     return f"{where}: {parking.summary}"
+
+
+def _say_what_is_lost(stated: Sequence[Coverage]) -> None:
+    if any(gap.lost for coverage in stated for gap in coverage.gaps):
+        output.note(
+            "What is lost Microsoft no longer has; asking again does not help. If --from was "
+            "mistyped, nothing needs to be undone: `trailkeeper coverage` begins where there was "
+            "something to be had."
+        )
 
 
 def _say_what_is_left(came: Collected) -> None:

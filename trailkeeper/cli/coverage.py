@@ -48,8 +48,9 @@ def coverage(
 ) -> int:
     """What is proven collected, what is suspect, what is missing, per tenant and source.
 
-    Without --from: everything that should have been collected by now. Exits with 10 when
-    something is suspect or missing.
+    Without --from: everything that should have been collected by now. That leaves out what the
+    provider no longer had when it was first asked for, unless `since` wants it. Exits with 10
+    when something is suspect or missing.
 
     Examples:
 
@@ -95,7 +96,22 @@ def _of_tenant(
             f"Start the service, or run `trailkeeper collect --tenant {tenant.name} --from …`."
         )
     shown = show(world.cover.measured(stated), as_json)
+    if asked is None and not as_json:
+        _name_earlier(world, stated)
     return shown if len(stated) == len(tenant.sources) else Exit.INCOMPLETE
+
+
+def _name_earlier(world: World, stated: Sequence[Coverage]) -> None:
+    """What was asked for and does not count here is never left out without a word."""
+    for each in stated:
+        whole = world.ledger.extent(each.stream)
+        if whole and whole.start < each.range.start:
+            tenant, source = each.stream.tenant, each.stream.source.value
+            output.note(
+                f"{tenant} {source}: what was asked for before {_short(each.range.start)} is left "
+                f"out; `trailkeeper coverage --tenant {tenant} --from {_short(whole.start)}` "
+                "names it."
+            )
 
 
 def show(coverages: Sequence[Coverage], as_json: bool) -> Exit:

@@ -10,12 +10,13 @@ from trailkeeper.model.coverage import Coverage, Stretch, derive
 from trailkeeper.model.feed import SEVEN_DAYS_ONLY, horizon
 from trailkeeper.model.lag import ContentLag
 from trailkeeper.model.match import TOPIC, Match, over_days
-from trailkeeper.model.segment import Segment, SegmentState
+from trailkeeper.model.segment import MISSING, Segment, SegmentState, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Ledger, Parking
 from trailkeeper.settings import CollectionSettings, TenantSettings
 from trailkeeper.steps.arrivals import lateness_of
+from trailkeeper.steps.plan import begins_at
 
 UNREADABLE = "this version has no reader for this source"
 
@@ -32,11 +33,12 @@ class CoverStep:
         """Coverage of every configured source, over `asked` or over all that should be collected.
 
         A source that nothing was ever planned for, and no range asked, has no coverage to state.
+        What lies before `since` and was never in reach, a mistyped year, is not what should be.
         """
         stated = []
         for source in tenant.sources:
             stream = Stream(tenant.name, source)
-            window = Window(*asked, source.axis) if asked else self._extent(stream, now)
+            window = Window(*asked, source.axis) if asked else self._extent(tenant, stream, now)
             if window:
                 stated.append(self.of_stream(stream, window, now))
         return stated
@@ -102,16 +104,40 @@ class CoverStep:
         found = over_days(kept.items())
         return found if found and coverage.stream.source in found.missed else None
 
-    def _extent(self, stream: Stream, now: datetime) -> Window | None:
+    def _extent(self, tenant: TenantSettings, stream: Stream, now: datetime) -> Window | None:
         """All that should be collected by now.
 
         While the service keeps a stream up to date, that reaches almost to now, so that a service
         that stands still shows; a stream that was only ever collected by hand ends where that did.
         """
         extent, frontier = self.ledger.extent(stream), self.ledger.frontier(stream)
-        if extent is None or frontier is None:
-            return extent
-        return Window(frontier.first_at, max(extent.end, now - self._patience), extent.axis)
+        if extent is None:
+            return None
+        since = begins_at(tenant, now) if tenant.since else None
+        if frontier is None:
+            return Window(self._first_had(stream, extent, since), extent.end, extent.axis)
+        planned = Window(frontier.first_at, max(extent.end, now - self._patience), extent.axis)
+        if since is None or since <= planned.start:
+            return planned
+        return Window(self._first_had(stream, planned, since), planned.end, planned.axis)
+
+    def _first_had(self, stream: Stream, window: Window, since: datetime | None) -> datetime:
+        """Where that part of `window` begins that was ever within reach, or is wanted by `since`.
+
+        Without `since` a collection begins as far back as the source answers (contract). Time that
+        was in reach at any look, or waits for one, counts whatever became of it.
+        """
+        starts = [s.window.start for s in self._unfinished(stream, window)]
+        for finding in self.ledger.findings(stream, window):
+            if finding.verdict is not Verdict.LOST or MISSING in finding.evidence:
+                starts.append(finding.window.start)
+            elif since and since < finding.window.end:
+                starts.append(max(since, finding.window.start))
+        return max(window.start, min(starts, default=window.start))
+
+    def _unfinished(self, stream: Stream, window: Window) -> Iterator[Segment]:
+        unfinished = self.ledger.unfinished(stream.tenant, window)
+        return (segment for segment in unfinished if segment.stream == stream)
 
     def _outstanding(self, stream: Stream, window: Window) -> list[Stretch]:
         """Why parts are not collected, the most telling reason first."""
@@ -125,8 +151,8 @@ class CoverStep:
         ]
         reasons += [
             Stretch(common, _waiting(segment))
-            for segment in self.ledger.unfinished(stream.tenant, window)
-            if segment.stream == stream and (common := segment.window.intersect(window))
+            for segment in self._unfinished(stream, window)
+            if (common := segment.window.intersect(window))
         ]
         return reasons
 
