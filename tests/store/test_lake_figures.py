@@ -78,6 +78,28 @@ def test_rankings_name_the_twenty_most_frequent(tmp_path: Path) -> None:
     assert figures.users == 31
 
 
+def test_a_user_in_two_spellings_is_one(tmp_path: Path) -> None:
+    """User principal names do not tell case: counted together, shown as seen most, the first by
+    name where two are seen equally often. Operations are told apart as they are written."""
+    world = World(tmp_path)
+    spellings = ["Corvin@x.example"] * 2 + ["corvin@x.example"] * 3 + ["CORVIN@x.example"]
+    spellings += ["Éva@x.example", "éva@x.example", "zoe@x.example"]
+    world.store(
+        *(
+            record(f"r{n}", UserId=spelling, Operation="Send" if n % 2 else "send")
+            for n, spelling in enumerate(spellings)
+        )
+    )
+    figures = world.lake.figures(TENANT, october(0, 31), BERLIN)
+    assert figures.by_user == (
+        Count("corvin@x.example", 6),
+        Count("Éva@x.example", 2),
+        Count("zoe@x.example", 1),
+    )
+    assert figures.users == 3
+    assert len(figures.by_operation) == 2
+
+
 @pytest.mark.parametrize("at_once", [1, 1_000_000])
 def test_the_odd_ones_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int

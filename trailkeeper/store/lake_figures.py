@@ -46,7 +46,7 @@ def figures(tables: Tables, tenant: str, window: Window, zone: ZoneInfo) -> Figu
     for quarter, workload, records in quarters.iter_rows():
         by_workload[workload] += records
         by_day[quarter.astimezone(zone).date(), workload] += records
-    users = users.filter(pl.col("user_id") != NO_VALUE)
+    users = _one_a_user(users.filter(pl.col("user_id") != NO_VALUE))
     return Figures(
         records=sums["records"],
         by_day=tuple(DayCount(day, name, n) for (day, name), n in sorted(by_day.items())),
@@ -83,6 +83,16 @@ def _quarters(stored: pl.LazyFrame) -> pl.LazyFrame:
 
 def _ranked(stored: pl.LazyFrame, column: str) -> pl.LazyFrame:
     return stored.group_by(pl.col(column).fill_null(NO_VALUE)).agg(pl.len())
+
+
+def _one_a_user(spellings: pl.DataFrame) -> pl.DataFrame:
+    """User principal names do not tell case: one row a user, in the spelling seen most."""
+    most_seen = pl.col("user_id").sort_by("len", "user_id", descending=[True, False]).first()
+    return (
+        spellings.group_by(folded=pl.col("user_id").str.to_lowercase())
+        .agg(most_seen, pl.col("len").sum())
+        .select("user_id", "len")
+    )
 
 
 def _top(counts: Iterable[tuple[str, int]], limit: int) -> tuple[Count, ...]:
