@@ -102,6 +102,13 @@ def test_counts_and_totals_have_thousands_separators(tmp_path: Path) -> None:
     assert "received 2,000, stored 1,900, duplicates 100, conflicts 3" in rendered.text
 
 
+def test_what_was_read_says_what_is_counted(tmp_path: Path) -> None:
+    """A piece that reaches beyond the month counts whole, and the report says so."""
+    rendered = _render(month_report(figures()), tmp_path)
+    for text in (_Page(rendered.html).text, " ".join(rendered.text.split())):
+        assert "count with what they brought of the days before and after" in text
+
+
 def test_html_needs_nothing_from_outside(tmp_path: Path) -> None:
     """No script, remote image, font, form or link; the one image travels with the mail."""
     page = _Page(_render(month_report(figures()), tmp_path).html)

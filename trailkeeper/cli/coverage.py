@@ -49,8 +49,9 @@ def coverage(
     """What is proven collected, what is suspect, what is missing, per tenant and source.
 
     Without --from: everything that should have been collected by now. That leaves out what the
-    provider no longer had when it was first asked for, unless `since` wants it. Exits with 10
-    when something is suspect or missing.
+    provider no longer had when it was first asked for, unless `since` wants it. Received and
+    stored records are those of all segments that touch the range, whole. Exits with 10 when
+    something is suspect or missing.
 
     Examples:
 

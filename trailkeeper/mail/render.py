@@ -54,7 +54,9 @@ _PATH_LIMIT = 400
 _SOURCES_NOTE = (
     "Received counts every row that was answered, re-readings included; stored counts those that "
     "were new. A duplicate was there already with the same content; a conflict shares its Id with "
-    "other content, and both are kept."
+    "other content, and both are kept. The month is read in pieces, and each "
+    "counts whole: those that reach beyond its ends count with what they brought of the days "
+    "before and after, so that these numbers can exceed the records above."
 )
 
 _PRELIMINARY_NOTE = (
