@@ -8,6 +8,7 @@ Whoever asks will restart what answers 1, so it condemns only what a restart can
 - Beat writes its schedule file at least every four minutes while it ticks. An old file means that
   it hangs. The time only tells on a disk: on tmpfs, where the file is mapped into memory, it stands
   still (seen with GNU dbm).
+- With `--anywhere`, for people: whether any worker, on whatever host, takes the role's queue.
 - While Redis is out of reach nothing can be told apart and no restart helps: alive, and said so.
 """
 
@@ -26,6 +27,7 @@ from celery.utils.nodenames import host_format
 from kombu.exceptions import OperationalError
 
 from trailkeeper.errors import ConfigurationError
+from trailkeeper.messages import Queue
 from trailkeeper.settings import Settings, find_folder, load
 
 SCHEDULE_FILE = "beat-schedule"
@@ -35,6 +37,9 @@ SCHEDULE_STALE = timedelta(minutes=10)
 more, so that a slow disk is no death"""
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 5.0
+_ALL_ANSWER_SECONDS = (0.5, 2.0, _ANSWER_SECONDS)
+"""How many nodes there are, nobody knows: each of these is waited for in full, the short one mostly
+enough."""
 
 
 class Role(StrEnum):
@@ -47,14 +52,17 @@ class Role(StrEnum):
     BEAT = "beat"
 
 
+_TAKES = {Role.PULL: Queue.PULL, Role.PLAN: Queue.PLAN, Role.KEEP: Queue.MERGE}
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     alive: bool
     line: str
 
 
-def judge(role: Role, settings: Settings, now: datetime) -> Health:
-    """Is `role` of this host alive? Takes at most about ten seconds.
+def judge(role: Role, settings: Settings, now: datetime, *, anywhere: bool = False) -> Health:
+    """Is `role` of this host alive, or any worker `anywhere`? Takes at most about ten seconds.
 
     Raises `ConfigurationError` when no Redis is configured or its password cannot be read.
     """
@@ -64,6 +72,8 @@ def judge(role: Role, settings: Settings, now: datetime) -> Health:
             redis.connect()
             if role is Role.BEAT:
                 return _beat(settings.service.data, now)
+            if anywhere:
+                return _any_worker(_TAKES[role], queue)
             return _worker(host_format(f"{role.value}@%h"), queue)
         except (OperationalError, *redis.connection_errors) as error:
             why = type(error).__name__  # its text may quote the URL
@@ -86,6 +96,16 @@ def _worker(node: str, queue: Celery) -> Health:
     return Health(False, f"{node}: no answer in {_ANSWER_SECONDS:g} s, though Redis is there")
 
 
+def _any_worker(queue: Queue, asking: Celery) -> Health:
+    """By queue and not by name: who starts Celery by hand may name a node as he likes."""
+    for seconds in _ALL_ANSWER_SECONDS:
+        taken = asking.control.inspect(timeout=seconds).active_queues() or {}
+        nodes = [n for n, queues in taken.items() if any(q["name"] == queue for q in queues)]
+        if nodes:
+            return Health(True, f"{queue.value}: taken by {len(nodes)}, {min(nodes)} among them")
+    return Health(False, f"{queue.value}: no worker takes this queue, though Redis is there")
+
+
 def _beat(data: Path, now: datetime) -> Health:
     written_at = _written_at(data)
     if written_at is None:
@@ -105,9 +125,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.health", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("role", choices=[role.value for role in Role])
-    role = Role(parser.parse_args(words).role)
+    parser.add_argument("--anywhere", action="store_true", help="any worker on any host; not beat")
+    asked = parser.parse_args(words)
+    role = Role(asked.role)
     try:
-        health = judge(role, load(find_folder()), datetime.now(UTC))
+        settings = load(find_folder())
+        health = judge(role, settings, datetime.now(UTC), anywhere=asked.anywhere)
     except ConfigurationError as error:
         health = Health(False, f"{role.value}: {error}")
     print(health.line)  # noqa: T201 - the line is what a probe records

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sandbox import Sandbox
-from tests.cli.conftest import DAYS, RECORDS, Line
+from tests.cli.conftest import DAYS, RECORDS, ROOT, Line
+from tests.servers.redis import redis_server
 from trailkeeper.bootstrap import READABLE
 from trailkeeper.model.stream import Source
+from trailkeeper.settings import load
+from trailkeeper.supervisor.service import workers_answer
 
 CONTRACT_KEYS = [
     "tenant",
@@ -185,6 +193,44 @@ def test_work_handed_over_is_planned_and_left_alone(seeded: Line, box: Sandbox) 
     assert stated.objects[0]["gaps"][0]["reason"] == "not collected yet"
 
 
+def test_work_is_handed_over_to_workers_that_answer(seeded: Line) -> None:
+    """With a Redis but no worker, nothing is promised and the remedy is named; with a worker, the
+    beginning is."""
+    main = seeded.config.folder / "trailkeeper.toml"
+    with redis_server() as redis:
+        seeded.replace("[service]\n", f'[service]\nredis = "{redis.url}"\n', main)
+        alone = seeded.collect("--enqueue")
+        assert alone.code == 0
+        assert "no worker answers" in alone.last_words
+        assert "trailkeeper up" in alone.last_words
+        assert "within a minute" not in alone.err
+        with worker_of(seeded):
+            assert "the workers begin within a minute" in seeded.collect("--enqueue").err
+
+
+@contextmanager
+def worker_of(line: Line) -> Iterator[None]:
+    """A pulling worker that is ready."""
+    words = ("-A", "worker.app", "worker", "-Q", "pull", "--concurrency", "1", "-l", "info")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celery", *words],
+        cwd=ROOT,
+        env={**os.environ, "TRAILKEEPER_CONFIG": str(line.config.folder)},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        settings = load(line.config.folder)
+        deadline = time.monotonic() + 60
+        while not workers_answer(settings):
+            assert time.monotonic() < deadline
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def test_waiting_for_others_to_do_the_work(seeded: Line) -> None:
     """--enqueue --wait ends complete once somebody else has pulled and merged what was planned."""
     waiting = seeded.start(
@@ -194,6 +240,8 @@ def test_waiting_for_others_to_do_the_work(seeded: Line) -> None:
     assert seeded.collect().code == 0
     out, err = waiting.communicate(timeout=240)
     assert waiting.returncode == 0, err
+    assert "no worker answers" in err
+    assert "waiting for one all the same" in err
     assert json.loads(out)["gaps"] == []
 
 

@@ -89,6 +89,19 @@ def test_one_worker_does_not_answer_for_another(folder: Path) -> None:
         assert not _judged(Role.KEEP, folder).alive
 
 
+def test_any_worker_is_found_by_its_queue(folder: Path) -> None:
+    """With `anywhere`, a worker counts for the queues it takes, whatever its node is called."""
+    words = ["-A", "worker.app", "worker", "-Q", "pull", "-n", "mine@elsewhere", "--concurrency=1"]
+    settings, now = load(folder), datetime.now(UTC)
+    assert not judge(Role.PULL, settings, now, anywhere=True).alive
+    with _running(folder, *words):
+        deadline = time.monotonic() + 60
+        while not (found := judge(Role.PULL, settings, now, anywhere=True)).alive:
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+        assert "mine@elsewhere" in found.line
+        assert not judge(Role.KEEP, settings, now, anywhere=True).alive
+
+
 def test_beat_is_alive_once_it_runs(folder: Path) -> None:
     """A beat that has begun has written its schedule where the check looks for it."""
     assert not _judged(Role.BEAT, folder).alive

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from trailkeeper.model.coverage import Coverage
     from trailkeeper.model.stream import Source
     from trailkeeper.ports import Parking
-    from trailkeeper.settings import TenantSettings
+    from trailkeeper.settings import Settings, TenantSettings
     from trailkeeper.steps.collect import (
         Collected,
         CollectProgress,
@@ -93,7 +94,7 @@ def collect(
         step = _step(world, stopping, pullers)
         added = step.plan(asked.tenant.name, asked.wanted)
         if enqueue:
-            _announce(world, asked, added)
+            _announce(world, asked, added, wait)
         if enqueue and not wait:
             return Exit.DONE
         with output.progress(f"collect {tenant}") as shown, _stopping_on_signals(stopping):
@@ -166,15 +167,36 @@ def _step(world: World, stopping: Flag, pullers: Mapping[Source, Pullers]) -> Co
     )
 
 
-def _announce(world: World, asked: _Asked, added: int) -> None:
+def _announce(world: World, asked: _Asked, added: int, waits: bool) -> None:
     """Workers find the work in the ledger at the next tick; nothing has to be sent."""
-    from trailkeeper.cli.checks import check_redis
+    from trailkeeper.steps.collect import PATIENCE
 
-    planned = output.counted(added, "segment")
-    output.note(f"{asked.tenant.name}: {planned} planned; the workers begin within a minute.")
-    redis = check_redis(world.settings)
-    if redis.passed is not True:
-        output.note(f"warning: {redis.detail}. {redis.remedy}")
+    planned = f"{asked.tenant.name}: {output.counted(added, 'segment')} planned"
+    hindrance = _nobody_works(world.settings)
+    if hindrance:
+        output.note(f"{planned}; it waits in the ledger.")
+        output.note(f"warning: {hindrance}")
+        if waits:
+            minutes = (world.settings.service.lease + PATIENCE) / timedelta(minutes=1)
+            output.note(f"waiting for one all the same, at most {minutes:g} min; Ctrl-C ends that.")
+    else:
+        output.note(f"{planned}; the workers begin within a minute.")
+
+
+def _nobody_works(settings: Settings) -> str:
+    """Why nothing will begin by itself, and the remedy; empty when a worker is there."""
+    from trailkeeper.cli.checks import check_redis
+    from trailkeeper.supervisor.service import workers_answer
+
+    redis = check_redis(settings)
+    if redis.passed is False:
+        return f"{redis.detail}. {redis.remedy}"
+    if workers_answer(settings) is False:
+        return (
+            "no worker answers, so that nothing begins. Start `trailkeeper up`, or a worker "
+            "with -Q pull; or leave out --enqueue to collect in this process."
+        )
+    return ""
 
 
 def _show(shown: output.Shown, seen: CollectProgress) -> None:

@@ -45,6 +45,19 @@ class ChildSpec:
     restart: bool = True
 
 
+def ended(
+    argv: tuple[str, ...], variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a short program to its end, with what it wrote; `variables` as in `ChildSpec`."""
+    return subprocess.run(  # noqa: S603 - our own words, no shell
+        argv,
+        env={**os.environ, **variables},  # handed on whole, not read
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+
+
 class Child:
     """One running (or ended) process and when to start it again."""
 

@@ -15,9 +15,9 @@ from trailkeeper.bootstrap import World
 from trailkeeper.errors import Unavailable
 from trailkeeper.messages import Queue
 from trailkeeper.settings import FOLDER_VARIABLE, REDIS_VARIABLE, Settings
-from trailkeeper.supervisor.children import ChildSpec, Supervisor
+from trailkeeper.supervisor.children import ChildSpec, Supervisor, ended
 from trailkeeper.supervisor.embedded_redis import EmbeddedRedis
-from trailkeeper.supervisor.lock import data_folder
+from trailkeeper.supervisor.lock import data_folder, is_held
 
 REDIS_STAGE, WORKER_STAGE, BEAT_STAGE = 1, 2, 3
 """beat stops first, so that nothing new is asked; Redis last, so that workers can say goodbye"""
@@ -132,6 +132,21 @@ def _celery(name: str, data: Path, variables: dict[str, str], *words: str) -> Ch
         stop_seconds=_BEAT_STOP_SECONDS if beat else WORKER_STOP_SECONDS,
         variables=variables,
     )
+
+
+def workers_answer(settings: Settings) -> bool | None:
+    """Whether any worker takes the queue of pulls; None when that cannot be told.
+
+    Asked by the worker's own probe, in a process: this side knows no Celery. Takes some seconds.
+    """
+    if is_held(settings.service.data):
+        return True  # the supervisor there starts what dies
+    if settings.redis_url is None:
+        return False
+    # -P: the operator's folder may hold another `worker`.
+    words = (sys.executable, "-P", "-m", "worker.health", "pull", "--anywhere")
+    asked = ended(words, {FOLDER_VARIABLE: str(settings.folder), **import_path()})
+    return asked.returncode == 0 if asked.stdout else None
 
 
 def import_path() -> dict[str, str]:
