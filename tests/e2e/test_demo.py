@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -26,14 +29,22 @@ def test_demo_mails_three_reports(tmp_path: Path) -> None:
         assert demo.process.returncode == 0, demo.stderr
         assert len(demo.seen) >= 8  # the sandbox, Redis, beat, two masters, three pool processes
         assert demo.left() == []
-    mails = [_mail(path) for path in (folder / "sandbox" / "mailbox").glob("*.eml")]
+    mails = [_mail(path) for path in (folder / "sandbox-state" / "mailbox").glob("*.eml")]
     recipients = sorted(str(mail["To"]) for mail in mails)
     assert recipients == [f"security@{n}.example" for n in ("contoso", "fabrikam", "litware")]
     assert len({mail["Message-ID"] for mail in mails}) == 3
     for mail in mails:
         _assert_whole(mail)
-    assert str(folder / "sandbox" / "mailbox") in demo.stdout
+    assert str(folder / "sandbox-state" / "mailbox") in demo.stdout
     assert _errors(folder / "demo.log") == []
+    assert _runs_sandbox(folder)
+
+
+def _runs_sandbox(folder: Path) -> bool:
+    """Whether the sandbox's program is found from there: nothing that was written hides it."""
+    words = [sys.executable, "-m", "sandbox", "serve", "--help"]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(words, cwd=folder, env=path, check=False).returncode == 0
 
 
 def _mail(path: Path) -> EmailMessage:

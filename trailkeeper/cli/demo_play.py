@@ -33,6 +33,8 @@ _PATIENCE_SECONDS = 240.0
 _LOOK_SECONDS = 0.5
 _RESTARTS_ALLOWED = 3
 LOG_FILE = "demo.log"
+SANDBOX_FOLDER = "sandbox-state"
+"""no name of a package: `python -m sandbox` in the demo's folder is meant to find the program"""
 
 
 def play(folder: Path) -> bool:
@@ -112,7 +114,7 @@ def _play(stage: _Stage) -> bool:
     """All acts; False when asked to stop."""
     now = datetime.now(UTC)
     months = {tenant.name: tenant.month(now) for tenant in TENANTS}
-    lab = Lab(stage.root / "sandbox")
+    lab = Lab(stage.root / SANDBOX_FOLDER)
     lab.start(stage.supervisor, [tenant.name for tenant in TENANTS], stage.stopping)
     if stage.stopping():
         return False
@@ -230,7 +232,7 @@ def _where_to_look(root: Path) -> Iterator[str]:
     """The last words: what lies where, and what to try next."""
     yield ""
     yield "Done: three reports were mailed."
-    yield f"  mails      {root}/sandbox/mailbox/*.eml   (open one with a mail program)"
+    yield f"  mails      {root}/{SANDBOX_FOLDER}/mailbox/*.eml   (open one with a mail program)"
     for path in sorted((root / "data" / "reports").rglob("report.html")):
         yield f"  report     {path}"
     yield f"  lake       {root}/data/lake   (one Delta table a tenant)"
