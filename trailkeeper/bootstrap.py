@@ -120,7 +120,10 @@ class World:
     def lake(self) -> Lake:
         from trailkeeper.store.lake import DeltaLake
 
-        return DeltaLake(self.settings.service.lake, expected=self.ledger.has_stored)
+        return DeltaLake(self.settings.service.lake, expected=self._has_stored)
+
+    def _has_stored(self, tenant: str) -> bool:
+        return self.ledger.has_stored(tenant)  # opened when it is asked: a lake needs no ledger
 
     # --- Microsoft ---
 

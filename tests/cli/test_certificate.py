@@ -57,7 +57,9 @@ def test_the_list_shows_what_cannot_be_used(line: Line) -> None:
     """A healthy certificate is listed with its days; an unusable one with its reason and 20."""
     said = line.run("certificate", "list")
     assert said.code == 0
-    assert "days left" in said.out
+    header, row = said.out.splitlines()
+    assert header.split() == ["TENANT", "SUBJECT", "THUMBPRINT", "UNTIL", "STATE"]
+    assert row.index("days left") > header.index("STATE") > row.index("Z  ")
     (line.config.folder / f"{line.tenant}.pfx").write_bytes(b"no certificate")
     said = line.run("certificate", "list")
     assert said.code == 20
@@ -75,3 +77,17 @@ def test_a_file_is_shown_although_it_is_expired(line: Line, tmp_path: Path) -> N
     assert said.objects[0]["days_left"] < 0
     of_tenant = line.run("certificate", "show", line.tenant)
     assert "thumbprint sha256" in of_tenant.out
+
+
+def test_a_file_without_its_password_says_where_that_comes_from(line: Line, tmp_path: Path) -> None:
+    """show of a file knows no configuration: the remedy is its own option, or the tenant's name."""
+    path = tmp_path / "new.pfx"
+    path.write_bytes(pfx(certificate("new"), "pw"))
+    said = line.run("certificate", "show", str(path))
+    assert said.code == 20
+    assert "--password env:NAME" in said.last_words
+    assert "under [certificate]" not in said.last_words
+    line.environment["WRONG"] = "other"
+    said = line.run("certificate", "show", str(path), "--password", "env:WRONG")
+    assert said.code == 20
+    assert "the secret that --password refers to" in said.last_words

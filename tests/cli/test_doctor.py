@@ -60,6 +60,33 @@ def test_mail_fails(line: Line, box: Sandbox) -> None:
     assert found["mail"] == "failed"
 
 
+def row_of(line: Line, check: str) -> dict[str, str]:
+    (row,) = (row for row in line.run("doctor", "--json").objects if row["check"] == check)
+    return row
+
+
+def test_what_does_not_answer_has_a_remedy_for_now(line: Line, box: Sandbox) -> None:
+    """Nobody asks again for doctor: mail and clock say what to look at, not that they wait."""
+    main = line.config.folder / "trailkeeper.toml"
+    line.replace(f"port = {box['smtp_port']}", "port = 1", main)
+    line.replace(f'login = "{box["login"]}"', 'login = "https://127.0.0.1:1"', main)
+    mail, clock = row_of(line, "mail"), row_of(line, "clock (lab)")
+    assert (mail["status"], clock["status"]) == ("failed", "failed")
+    assert "[mail].smtp" in mail["remedy"]
+    assert "[clouds.lab]" in clock["remedy"]
+    assert not any("again" in row["remedy"] for row in (mail, clock))
+
+
+def test_the_ledger_s_trouble_is_told_once(line: Line) -> None:
+    """A broken ledger is the ledger's line; the lake's says only that it was not looked at."""
+    line.config.data.mkdir(exist_ok=True)
+    (line.config.data / "ledger.db").write_bytes(b"no database" * 1000)
+    said = line.run("doctor", "--json")
+    assert said.code == 1
+    assert said.out.count("is not a SQLite database") == 1
+    assert row_of(line, "lake")["status"] == "warning"
+
+
 def test_a_copied_tenant_file(line: Line) -> None:
     """Two files that name one directory are worth a look: one customer's log under two names."""
     (line.file.parent / "copied.toml").write_text(line.file.read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -207,11 +208,11 @@ def list_certificates(
     with opened(config, verbose) as world:
         screen = output.console()
         rows = [_row(world, tenant, slot) for tenant, slot in world.certificates.all()]
-        for row in rows:
-            if as_json:
+        if as_json:
+            for row in rows:
                 output.json_line(row)
-            else:
-                _print_row(screen, row)
+        else:
+            _print_table(screen, rows)
     return Exit.PERSON if any(row["error"] for row in rows) else Exit.DONE
 
 
@@ -228,22 +229,28 @@ def _row(world: World, tenant: TenantSettings, slot: Slot) -> dict[str, Any]:
     return {**row, **_described(certificate, world.clock.now())}
 
 
-def _print_row(screen: Console, row: dict[str, Any]) -> None:
+def _print_table(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
     from rich.text import Text
 
+    cells = [("TENANT", "SUBJECT", "THUMBPRINT", "UNTIL"), *map(_cells, rows)]
+    states = [("STATE", ""), *map(_state, rows)]
+    for line, (state, colour) in zip(output.aligned(cells), states, strict=True):
+        screen.print(Text(f"{line}  ").append(state, style=colour))
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
     slot = "" if row["slot"] == "certificate" else f" ({row['slot']})"
-    text = Text(f"{row['tenant']}{slot}  ", style="bold")
+    known = (row.get(key, "") for key in ("subject", "thumbprint_sha1", "not_after"))
+    subject, thumbprint, until = known
+    return f"{row['tenant']}{slot}", subject, thumbprint, until
+
+
+def _state(row: dict[str, Any]) -> tuple[str, str]:
+    """What is said of a certificate, and its colour."""
     if row["error"]:
-        screen.print(text.append(f"✗ {row['error']}", style="not bold red"))
-        return
+        return f"✗ {row['error']}", "red"
     due = row["warning_days"]
-    colour = "green" if due is None else "red" if due <= _VERY_SOON_DAYS else "yellow"
-    text.append(f"{row['subject']}  {row['thumbprint_sha1']}  ", style="not bold")
-    text.append(
-        f"until {row['not_after']}, {row['days_left']} days left", style=f"not bold {colour}"
-    )
-    if due is not None:
-        text.append(": make the next one", style=f"not bold {colour}")
-    if row["in_use"]:
-        text.append("  (in use)", style="not bold")
-    screen.print(text)
+    text = f"{row['days_left']} days left"
+    text += "" if due is None else ": make the next one"
+    text += " (in use)" if row["in_use"] else ""
+    return text, "green" if due is None else "red" if due <= _VERY_SOON_DAYS else "yellow"

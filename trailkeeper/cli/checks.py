@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trailkeeper.cli.output import counted
-from trailkeeper.errors import TrailkeeperError
+from trailkeeper.errors import TrailkeeperError, Transient
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +27,9 @@ LARGEST_SKEW_SECONDS = 60
 LEAST_FREE_BYTES = 2 << 30
 CERTIFICATE_DAYS = 30
 _REDIS_SECONDS = 3
+_MAIL_REMEDY = (
+    "See what the server's words ask for; reports wait in the outbox until it takes mail."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,9 @@ def check_all(world: World) -> Iterator[Check]:
     settings = world.settings
     yield _configuration(settings)
     yield check_redis(settings)
-    yield _guarded("ledger", lambda: _ledger(world))
-    yield _guarded("lake", lambda: _lake(world))
+    ledger = _guarded("ledger", lambda: _ledger(world))
+    yield ledger
+    yield _guarded("lake", lambda: _lake(world, ledger.passed is not False))
     yield _guarded("landing", lambda: _landing(settings.service.data))
     yield _guarded("mail", lambda: _mail(world))
     for cloud in sorted({tenant.cloud for tenant in settings.tenants.values()}):
@@ -158,8 +162,12 @@ def _ledger(world: World) -> Check:
     return Check("ledger", None, f"{detail}, {counted(parked, 'source')} parked or paused", remedy)
 
 
-def _lake(world: World) -> Check:
+def _lake(world: World, ledger_reads: bool) -> Check:
+    """The ledger's trouble is told once, where it belongs."""
     world.lake.check()
+    if not ledger_reads:
+        detail = f"{world.settings.service.lake} is writable; what it should hold, the ledger tells"
+        return Check("lake", None, detail, "Mend the ledger, then run this again.")
     for tenant in world.settings.tenants:
         world.lake.require(tenant)
     return Check("lake", True, f"{world.settings.service.lake} is writable")
@@ -187,13 +195,22 @@ def _mail(world: World) -> Check:
     if world.settings.mail is None:
         remedy = "Add [mail] to trailkeeper.toml to have the reports sent."
         return Check("mail", None, "not configured: no report is sent", remedy)
-    return Check("mail", True, world.mailer.check().rstrip(". "))
+    from trailkeeper.mail.replies import SENT_AGAIN
+
+    try:
+        return Check("mail", True, world.mailer.check().rstrip(". "))
+    except Transient as error:
+        remedy = _MAIL_REMEDY if error.remedy == SENT_AGAIN else error.remedy
+        return Check("mail", False, error.summary, remedy)
 
 
 def _clock(world: World, cloud: str) -> Check:
     """Compare with the Date header of the cloud's login host."""
     name, url = f"clock ({cloud})", world.settings.clouds[cloud].login
-    answer = world.sessions.of(cloud).request("GET", f"{url}/", read_timeout=15)
+    try:
+        answer = world.sessions.of(cloud).request("GET", f"{url}/", read_timeout=15)
+    except Transient as error:
+        return Check(name, False, error.summary, _unreachable(cloud, url))
     theirs = _date(answer.headers.get("Date", ""))
     if theirs is None:
         return Check(name, None, f"{url} does not tell the time", "Compare the clock by hand.")
@@ -207,6 +224,18 @@ def _clock(world: World, cloud: str) -> Check:
             "Set it by NTP: logins are refused when it is minutes off.",
         )
     return Check(name, True, f"within {LARGEST_SKEW_SECONDS} s of {url}")
+
+
+def _unreachable(cloud: str, url: str) -> str:
+    """Nobody asks again for doctor: what to look at now."""
+    from trailkeeper.settings import CLOUD_PRESETS
+
+    ours = cloud not in CLOUD_PRESETS
+    named = f"`login` under [clouds.{cloud}]" if ours else "`cloud` in the tenant's file"
+    return (
+        f"See whether this machine reaches {url} (name server, proxy, firewall), and correct "
+        f"{named} if that is not the host you mean."
+    )
 
 
 def _date(text: str) -> datetime | None:

@@ -27,6 +27,8 @@ class Exit(IntEnum):
     PERSON = 20
     """a person is needed; the remedy was printed"""
     INTERRUPTED = 130
+    READER_GONE = 141
+    """what a shell calls the end by SIGPIPE: no error, and not "done", for not all was written"""
 
 
 def guarded(command: Callable[[], object]) -> int:
@@ -53,7 +55,12 @@ def guarded(command: Callable[[], object]) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         _drop_output()
-        return Exit.OTHER
+        return Exit.READER_GONE
+    except SystemExit as error:  # typer's own answer to a closed pipe, with 1
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _drop_output()
+        return Exit.READER_GONE
     except Exception as error:
         return _unexpected(error)
 

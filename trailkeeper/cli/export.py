@@ -74,7 +74,8 @@ def export(
     """Write the stored records of one tenant: by time, then Id, each exactly once.
 
     jsonl is one record a line, the text as it was received; csv and parquet carry the columns and
-    the text. The same state gives the same bytes.
+    the text. The same state gives the same bytes. A reader that goes early (`| head`) ends it
+    quietly, with 141 as every program: not all was written.
 
     Examples:
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +29,13 @@ def note(text: str) -> None:
     """One remark for the person at the terminal, or for the log of whoever runs us."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of columns wide enough for their longest word, so that nothing is ever cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
 
 
 def counted(number: int, word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from difflib import SequenceMatcher
 
 from trailkeeper.errors import UsageError
 from trailkeeper.model.report import Month
@@ -81,10 +82,16 @@ def chosen_sources(
     """The configured sources, or the one named. Raises `UsageError` for any other word."""
     if named is None:
         return configured
-    known = ", ".join(source.value for source in configured)
-    if named not in {source.value for source in configured}:
+    choices = [source.value for source in configured]
+    if named in choices:
+        return (Source(named),)
+    nearest = sorted(choices, key=lambda choice: SequenceMatcher(None, choice, named).ratio())
+    known = ", ".join(reversed(nearest))
+    if named in set(Source):
         raise UsageError(
-            f"{tenant} does not read a source {named!r}",
+            f"{tenant} does not read the source {named!r}",
             f"Name one of {known}, or add it to `sources` in the tenant's file.",
         )
-    return (Source(named),)
+    raise UsageError(
+        f"--source {named!r} is no source", f"{tenant} reads these, the nearest first: {known}."
+    )

@@ -104,7 +104,6 @@ def _collected_until(world: World, stream: Stream) -> datetime | None:
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Columns wide enough for their longest word, so that nothing is ever cut."""
     cells = [("TENANT", "CLOUD", "SOURCES", "COLLECTED UNTIL", "STATE")]
     cells += [
         (
@@ -116,10 +115,8 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    for line in cells:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        output.line("  ".join(padded).rstrip())
+    for line in output.aligned(cells):
+        output.line(line.rstrip())
 
 
 def _state(standing_still: Sequence[dict[str, Any]]) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from trailkeeper.mail.wording import shown
 
+SENT_AGAIN = "It is sent again later."
+"""what a delivery that may pass by itself is told; whoever only looks needs another word"""
+
 _TEXT_LIMIT = 300
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?=\s|$)")
 

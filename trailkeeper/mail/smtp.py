@@ -19,7 +19,7 @@ import structlog
 
 from trailkeeper.errors import ConfigurationError, DeliveryRefused, Transient, Unavailable
 from trailkeeper.mail.message import AddressError, Mailbox, compose, resend
-from trailkeeper.mail.replies import Reply, remedy_for
+from trailkeeper.mail.replies import SENT_AGAIN, Reply, remedy_for
 from trailkeeper.mail.wording import shown
 from trailkeeper.model.report import Delivery
 from trailkeeper.settings import MailSettings, SmtpSettings
@@ -173,7 +173,7 @@ class SmtpMailer:
         if passing and (nobody or delivery.attempt <= PATIENT_TRIES):
             raise Transient(
                 f"{self._server} does not take the report for {passing[0]} yet",
-                "It is sent again later.",
+                SENT_AGAIN,
                 passing[0].reply.label,
             )
         if nobody:
@@ -209,13 +209,14 @@ class SmtpMailer:
         except (smtplib.SMTPException, OSError) as error:
             raise Transient(
                 f"the connection to {self._server} failed: {_why(error)}",
-                "Check host, port and security of [mail].smtp, and the server; it is sent again.",
+                "Check host, port and security of [mail].smtp, and whether the server runs and "
+                "lets this machine in.",
             ) from None
 
     def _answered(self, reply: Reply, afterwards: str) -> Transient | DeliveryRefused:
         if reply.is_transient:
             summary = f"{self._server} does not take the report yet: {reply}"
-            return Transient(summary, "It is sent again later.", reply.label)
+            return Transient(summary, SENT_AGAIN, reply.label)
         remedy = f"{remedy_for(reply)} {afterwards}".strip()
         return DeliveryRefused(f"{self._server} refused: {reply}", remedy, reply.label)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def looks_like_pem(content: bytes) -> bool:
     return b"-----BEGIN " in content
 
 
+@dataclass(frozen=True, slots=True)
+class PasswordRemedies:
+    """Where the password of a file comes from, in the words of whoever asks."""
+
+    missing: str
+    wrong: str
+
+
+CONFIGURED = PasswordRemedies(
+    'Name it as password = "env:NAME" or "file:PATH" under [certificate].',
+    "Correct the secret that `password` under [certificate] refers to.",
+)
+
+
 def looks_like_pkcs12(content: bytes) -> bool:
     """PKCS#12 begins with a sequence whose first member is version 3 (RFC 7292, section 4)."""
     return content[:1] == b"\x30" and b"\x02\x01\x03" in content[1:10]
@@ -50,7 +65,7 @@ def from_pkcs12(content: bytes, password: str | None, source: str, now: datetime
 
 
 def open_pkcs12(
-    content: bytes, password: str | None, source: str
+    content: bytes, password: str | None, source: str, asked_by: PasswordRemedies = CONFIGURED
 ) -> tuple[PrivateKeyTypes | None, list[x509.Certificate]]:
     """Key and certificates of a PFX, unchecked. Raises `NeedsPerson` when it does not open."""
     if not looks_like_pkcs12(content) or len(content) > _LARGEST_FILE:
@@ -63,7 +78,7 @@ def open_pkcs12(
             "Export it again with AES-256 and SHA-256.",
         ) from None
     except (ValueError, TypeError):
-        raise refused(*_did_not_open(source, password)) from None
+        raise refused(*_did_not_open(source, password, asked_by)) from None
     certificates = [found.cert] if found.cert else []
     return found.key, [c.certificate for c in (*certificates, *found.additional_certs)]
 
@@ -77,16 +92,12 @@ def _load_pkcs12(content: bytes, password: str | None) -> pkcs12.PKCS12KeyAndCer
         return pkcs12.load_pkcs12(content, b"")
 
 
-def _did_not_open(source: str, password: str | None) -> tuple[str, str]:
+def _did_not_open(
+    source: str, password: str | None, asked_by: PasswordRemedies = CONFIGURED
+) -> tuple[str, str]:
     if password is None:
-        return (
-            f"{source} needs a password and none is configured, or the file is damaged",
-            'Name it as password = "env:NAME" or "file:PATH" under [certificate].',
-        )
-    return (
-        f"the password for {source} is wrong, or the file is damaged",
-        "Correct the secret that `password` under [certificate] refers to.",
-    )
+        return f"{source} needs a password and has none, or the file is damaged", asked_by.missing
+    return f"the password for {source} is wrong, or the file is damaged", asked_by.wrong
 
 
 def _hint(content: bytes) -> str:

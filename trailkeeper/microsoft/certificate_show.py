@@ -10,10 +10,17 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from trailkeeper.errors import NeedsPerson
 from trailkeeper.microsoft.certificate import Certificate, certificate, refused
 from trailkeeper.microsoft.certificate_files import (
+    PasswordRemedies,
     looks_like_pkcs12,
     open_pkcs12,
     pem_certificates,
     read_file,
+)
+
+_GIVEN = PasswordRemedies(
+    "Say where it is with --password env:NAME or --password file:PATH; for a configured tenant, "
+    "name the tenant instead: its file says that.",
+    "Correct the secret that --password refers to.",
 )
 
 
@@ -30,7 +37,7 @@ def read_any(path: Path, password: str | None) -> Certificate:
 
 def _leaf(content: bytes, password: str | None, source: str) -> x509.Certificate:
     if looks_like_pkcs12(content):
-        key, found = open_pkcs12(content, password, source)
+        key, found = open_pkcs12(content, password, source, _GIVEN)
         return _matching(key, found, source)
     found = pem_certificates(content)
     if found:
