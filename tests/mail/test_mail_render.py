@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 import zipfile
 from dataclasses import replace
@@ -107,6 +108,14 @@ def test_what_was_read_says_what_is_counted(tmp_path: Path) -> None:
     rendered = _render(month_report(figures()), tmp_path)
     for text in (_Page(rendered.html).text, " ".join(rendered.text.split())):
         assert "count with what they brought of the days before and after" in text
+
+
+def test_the_chart_is_a_card_in_dark_mode(tmp_path: Path) -> None:
+    """On a dark page the light picture has a rim and round corners, and does not glare."""
+    html = _render(month_report(figures()), tmp_path).html
+    dark = html.partition("prefers-color-scheme: dark")[2].partition("</style>")[0]
+    (rule,) = re.findall(r"\.tk-chart {(.*?)}", dark)
+    assert all(word in rule for word in ("padding:", "border-radius:", "brightness("))
 
 
 def test_html_needs_nothing_from_outside(tmp_path: Path) -> None:
