@@ -103,6 +103,16 @@ def test_a_mistyped_year_is_not_what_should_be_collected(
     assert [gap.lost for gap in named.gaps] == [True, False]
 
 
+def test_what_is_lost_before_what_was_had_is_stated(
+    ledger: SqlLedger, tenant: TenantSettings
+) -> None:
+    """A range whose beginning the source no longer has stays incomplete; `since` ends that."""
+    looked(ledger, (400, 180), Verdict.LOST)
+    looked(ledger, (180, 0), Verdict.COMPLETE)
+    assert begins(ledger, tenant) == 400
+    assert begins(ledger, since(tenant, 100)) == 180
+
+
 def test_what_is_lost_alone_is_still_stated(ledger: SqlLedger, tenant: TenantSettings) -> None:
     """When nothing that was asked for could be had, that is what coverage says."""
     looked(ledger, (2500, 2470), Verdict.LOST)

@@ -274,8 +274,7 @@ def _say_what_is_lost(stated: Sequence[Coverage]) -> None:
     if any(gap.lost for coverage in stated for gap in coverage.gaps):
         output.note(
             "What is lost its source no longer has; asking it again does not help. If --from was "
-            "mistyped, nothing needs to be undone: `trailkeeper coverage` begins where there was "
-            "something to be had."
+            "mistyped, `since` in the tenant's file says from when on it counts."
         )
 
 

@@ -48,10 +48,10 @@ def coverage(
 ) -> int:
     """What is proven collected, what is suspect, what is missing, per tenant and source.
 
-    Without --from: everything that should have been collected by now. That leaves out what the
-    provider no longer had when it was first asked for, unless `since` wants it. Received and
-    stored records are those of all segments that touch the range, whole. Exits with 10 when
-    something is suspect or missing.
+    Without --from: everything that should have been collected by now. That leaves out what was
+    lost from the first and lies before `since`, or apart from all the rest. Received and stored
+    records are those of all segments that touch the range, whole. Exits with 10 when something is
+    suspect or missing.
 
     Examples:
 
@@ -97,7 +97,7 @@ def _of_tenant(
             f"Start the service, or run `trailkeeper collect --tenant {tenant.name} --from …`."
         )
     shown = show(world.cover.measured(stated), as_json)
-    if asked is None and not as_json:
+    if asked is None:
         _name_earlier(world, stated)
     return shown if len(stated) == len(tenant.sources) else Exit.INCOMPLETE
 

@@ -12,7 +12,7 @@ from trailkeeper.model.lag import ContentLag
 from trailkeeper.model.match import TOPIC, Match, over_days
 from trailkeeper.model.segment import MISSING, Segment, SegmentState, Verdict
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.model.window import Axis, Window
+from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports import Ledger, Parking
 from trailkeeper.settings import CollectionSettings, TenantSettings
 from trailkeeper.steps.arrivals import lateness_of
@@ -122,18 +122,25 @@ class CoverStep:
         return Window(self._first_had(stream, planned, since), planned.end, planned.axis)
 
     def _first_had(self, stream: Stream, window: Window, since: datetime | None) -> datetime:
-        """Where that part of `window` begins that was ever within reach, or is wanted by `since`.
+        """Where that part of `window` begins that was ever within reach, or is wanted.
 
-        Without `since` a collection begins as far back as the source answers (contract). Time that
-        was in reach at any look, or waits for one, counts whatever became of it.
+        Time that was in reach at any look, or waits for one, counts whatever became of it. What was
+        lost from the first counts from `since` on; without `since` where it leads up to the rest.
         """
         starts = [s.window.start for s in self._unfinished(stream, window)]
+        lost = []
         for finding in self.ledger.findings(stream, window):
             if finding.verdict is not Verdict.LOST or MISSING in finding.evidence:
                 starts.append(finding.window.start)
-            elif since and since < finding.window.end:
-                starts.append(max(since, finding.window.start))
-        return max(window.start, min(starts, default=window.start))
+            else:
+                lost.append(finding.window)
+        first = min(starts, default=window.start)
+        for run in union(lost):
+            if since and since < run.end:
+                first = min(first, max(since, run.start))
+            elif since is None and run.start < first <= run.end:
+                first = run.start
+        return max(window.start, first)
 
     def _unfinished(self, stream: Stream, window: Window) -> Iterator[Segment]:
         unfinished = self.ledger.unfinished(stream.tenant, window)
