@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from sqlalchemy import select
 
 from tests.contract import ledger_racers as racers
-from tests.contract.ledger_words import CONTOSO, MANY, T0, at, file_of, land, new, plan, take
+from tests.contract.ledger_words import (
+    CONTOSO,
+    MANY,
+    T0,
+    at,
+    file_of,
+    land,
+    new,
+    plan,
+    take,
+    window,
+)
 from tests.servers.postgres import Postgres
 from trailkeeper.errors import LeaseLost
 from trailkeeper.model.segment import Leased, SegmentState
+from trailkeeper.store.database import open_database
+from trailkeeper.store.engines import writing
 from trailkeeper.store.ledger import SqlLedger, open_ledger
+from trailkeeper.store.ledger.planning import add_segments
+from trailkeeper.store.schema import streams
 
 
 @pytest.fixture
@@ -40,6 +57,27 @@ def test_planning_at_once_adds_no_duplicates(ledger: SqlLedger, database_url: st
     """Two ticks delivered at the same instant plan the month once."""
     assert sum(racers.race(racers.plan_a_month, database_url, racers=2)) == 720
     assert len(ledger.due(T0, MANY, MANY)) == 720
+
+
+def test_a_part_that_is_planned_meanwhile_is_not_given_away(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    """A walk that shares while its own rest is being planned waits, sees it, and keeps all."""
+    plan(ledger, new(0, length=4))
+    leased = take(ledger)
+    engine = open_database(database_url)
+    shared: list[bool] = []
+    sharer = Thread(
+        target=lambda: shared.append(ledger.share(leased.lease, window(2, 4), [new(0)], T0))
+    )
+    with writing(engine) as connection:
+        connection.execute(select(streams).with_for_update(key_share=True))  # as planning does
+        add_segments(connection, [new(2, length=2)], T0)
+        sharer.start()
+        sharer.join(0.5)
+    sharer.join()
+    engine.dispose()
+    assert shared == [False]
 
 
 def test_one_merge_at_a_time(ledger: SqlLedger, database_url: str) -> None:

@@ -40,7 +40,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.store import schema
 from trailkeeper.store.ledger.base import OverEngine
-from trailkeeper.store.ledger.planning import add_segments
+from trailkeeper.store.ledger.planning import add_segments, locked
 from trailkeeper.store.ledger.rows import (
     CLAIMABLE,
     NOW,
@@ -109,6 +109,7 @@ class Leasing(OverEngine):
 
     def share(self, lease: Lease, kept: Window, given: Sequence[NewSegment], now: datetime) -> bool:
         with self._writing() as connection:
+            locked(connection, given[0].stream)  # nobody plans between our look and our change
             if _planned_already(connection, lease, [kept, *(new.window for new in given)]):
                 return False
             _change(connection, lease, start_at=kept.start, end_at=kept.end)

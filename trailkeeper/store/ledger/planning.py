@@ -40,7 +40,7 @@ class Planning(OverEngine):
         now: datetime,
     ) -> int:
         with self._writing() as connection:
-            before = _frontier_of(_locked(connection, stream))
+            before = _frontier_of(locked(connection, stream))
             new = list(planner(before))
             added = add_segments(connection, new, now)
             after = moved(before, stream, new, now)
@@ -153,7 +153,7 @@ def _reread(frontier: Frontier, segment: NewSegment) -> tuple[datetime | None, .
     return tuple(reached)
 
 
-def _locked(connection: Connection, stream: Stream) -> AnyRow:
+def locked(connection: Connection, stream: Stream) -> AnyRow:
     """The stream's row, made if need be, ours until the transaction ends.
 
     `key_share`: segments that refer to it may still be added by others meanwhile.
@@ -175,7 +175,7 @@ def _locked_all(connection: Connection, wanted: Sequence[Stream]) -> dict[Stream
         rows = {stream_of(row): _frontier_of(row) for row in connection.execute(ours)}
         for stream in batch:
             found[stream] = (
-                rows[stream] if stream in rows else _frontier_of(_locked(connection, stream))
+                rows[stream] if stream in rows else _frontier_of(locked(connection, stream))
             )
     return found
 
