@@ -101,6 +101,18 @@ def test_an_oldest_first_service_gives_its_newest_end() -> None:
     assert union(f.window for f in walk.findings) == [others.kept]
 
 
+def test_a_service_without_order_gives_its_oldest_pieces() -> None:
+    """Where the rows of an answer only show where to cut, the pieces are what is given."""
+    service = Service(_spread(1000), order="none")
+    walk, others = _shared(service, Others(2))
+    assert len(others.given) == 2
+    assert others.kept.end == DAY.end
+    assert union(f.window for f in walk.findings) == [others.kept]
+    rows = [len(service._within(window)) for window in (others.kept, *others.given)]
+    assert max(rows) < 2 * min(rows)  # cut by fifty of a thousand rows
+    assert not _missing_but_proven(service, walk.findings)
+
+
 def test_what_nobody_could_take_is_asked_here() -> None:
     """A share that the ledger refuses changes nothing."""
     walk, _ = _shared(Service(_spread(1000)), Others(2, refuses=True))

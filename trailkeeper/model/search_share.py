@@ -9,7 +9,9 @@ once it sees a free place, so that the last calls of a collection run side by si
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 from trailkeeper.model.density import Density
 from trailkeeper.model.search_claim import Covered
@@ -31,6 +33,18 @@ def calls_expected(rest: Window, density: Density, claim: Covered, cap: int) -> 
         return seen / cap
     usual = density.expected(rest)
     return (usual if rest.duration >= _LONG else max(usual, seen)) / cap
+
+
+def groups(pieces: Sequence[Window], places: int) -> list[Sequence[Window]]:
+    """`pieces`, which follow each other, for `places` places: about as many each."""
+    count = max(1, min(places, len(pieces)))
+    edges = [math.ceil(len(pieces) * n / count) for n in range(count + 1)]
+    return [pieces[start:end] for start, end in pairwise(edges)]
+
+
+def joined(pieces: Sequence[Window]) -> Window:
+    """The time of `pieces`, which follow each other."""
+    return Window(pieces[0].start, pieces[-1].end, pieces[0].axis)
 
 
 def shares(rest: Window, calls: float, places: int, density: Density) -> list[Window]:

@@ -66,7 +66,7 @@ from trailkeeper.model.search_emptiness import (
 )
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_looks import sparse_stretch
-from trailkeeper.model.search_share import WORTH_SHARING, calls_expected, shares
+from trailkeeper.model.search_share import WORTH_SHARING, calls_expected, groups, joined, shares
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, parse_instant, subtract
@@ -411,7 +411,7 @@ class SearchWalk:
         if self._refuted < _REFUTED:
             claim = covered_by(answer, part.window, self.limits.overlap_rows)
         if claim is None:
-            pieces = cut_by_rows(part.window, answer, self._cap)
+            pieces = self._ours_of(cut_by_rows(part.window, answer, self._cap))
             self._push(Part(piece) for piece in pieces if piece.duration > SECOND)
             # Asked first: what cannot be cut is concluded, and an attempt that ends has brought it.
             self._push(Part(piece) for piece in pieces if piece.duration <= SECOND)
@@ -428,6 +428,17 @@ class SearchWalk:
             if self.turn.share(kept, given):
                 self.window, rest = kept, mine
         return claim.with_overlap(rest)
+
+    def _ours_of(self, pieces: Sequence[Window]) -> Sequence[Window]:
+        """What is left of `pieces` for this walk; the oldest may go to others."""
+        if pieces[0].start != self.window.start:
+            return pieces
+        *given, ours = groups(pieces, 1 + self.turn.room())
+        kept = Window(ours[0].start, self.window.end)
+        if not given or not self.turn.share(kept, [joined(group) for group in given]):
+            return pieces
+        self.window = kept
+        return ours
 
     def _shares(self, rest: Window, claim: Covered) -> list[Window]:
         """`rest` cut for as many as have a place, ours first; only the far end can be given."""
