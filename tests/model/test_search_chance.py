@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.model.test_search_share import Others
 from tests.model.test_search_walk import CAP, DAY, LIMITS, Service, _missing_but_proven
 from trailkeeper.model.search import SECOND, SearchAnswer
 from trailkeeper.model.search_habits import SearchHabits
@@ -57,7 +58,7 @@ class HidesByChance(Service):
 
 @dataclass
 class Collected:
-    """A window walked again until each part of it has a finding."""
+    """A window walked again until each part of it has a finding; two places are free each time."""
 
     findings: list[Finding]
     attempts: int
@@ -66,23 +67,25 @@ class Collected:
 
 def _collect(service: HidesByChance) -> Collected:
     found = Collected([], 0, [WINDOW])
-    while found.left and found.attempts < 20:
+    while found.left and found.attempts < 40:
         found.attempts += 1
-        window = found.left.pop()
+        others = Others(2, found.left.pop())
         known = service.habits
         walk = SearchWalk(
             service,
-            window,
+            others.kept,
             SHORT,
             known_doubts=known.doubts(SHORT),
             empties=known.empties(),
             order_proven=service.known,
+            turn=others,
         )
         findings = walk.run()
         told = service.habits.doubting(walk.doubts).believing(walk.empties)
         service.habits = replace(told, probed_at=service.now())
         found.findings += findings
-        found.left += subtract([window], [finding.window for finding in findings])
+        found.left += subtract([others.kept], [finding.window for finding in findings])
+        found.left += others.given
     return found
 
 
@@ -118,9 +121,9 @@ def _short(seed: int, order: str, crowds: int, rate: float, from_span: timedelta
 def test_what_is_hidden_by_chance_is_not_believed(
     order: str, crowds: int, rate: float, from_span: timedelta
 ) -> None:
-    """Hardly a walk takes hidden rows for none: one in a thousand is the chance that is taken."""
+    """Of two hundred collections at most one takes hidden rows for none."""
     short = [n for n in range(200) if _short(n, order, crowds, rate, from_span)]
-    assert len(short) <= 2, short
+    assert len(short) <= 1, short
 
 
 @pytest.mark.nightly
@@ -130,7 +133,7 @@ def test_it_is_hardly_ever_believed(
 ) -> None:
     """The same of five thousand."""
     short = [n for n in range(5000) if _short(n, order, crowds, rate, from_span)]
-    assert len(short) <= 10, short
+    assert len(short) <= 5, short
 
 
 @pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
@@ -146,4 +149,4 @@ def test_an_honest_service_with_full_seconds_is_proven_in_few_rows(order: str) -
         assert service.landed == {key for _, key in service.rows}
         rows += len(service.rows)
         brought += service.brought
-    assert brought <= 5 * rows, brought / rows
+    assert brought <= 6 * rows, brought / rows

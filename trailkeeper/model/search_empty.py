@@ -90,7 +90,7 @@ class EmptyAnswers:
         if not self.lies and not walled:
             return MOST_LOOKS if self.blank else SECOND_SIGHT + self.troubled
         lies, truths = self._experience(window, slack=0.1)
-        odds = (lies + 0.5) / (lies + truths + 1)
+        odds = (lies + 1) / (lies + truths + 2)
         looks = max(SECOND_SIGHT + 1, math.ceil(math.log(_DOUBT) / math.log(odds)))
         return looks if lies else min(looks, MOST_LOOKS)
 
@@ -126,5 +126,5 @@ class EmptyAnswers:
 
 _CROWDS = 32
 """windows with more rows than an answer holds that are remembered: the last ones"""
-_DOUBT = 1e-3
+_DOUBT = 1e-4
 """the chance of being lied to all the same that is taken where there is no witness"""
