@@ -578,6 +578,24 @@ def test_refused_now_and_then(boxed: Boxed, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_bursts")
+def test_listings_refused_now_and_then(boxed: Boxed, tmp_path: Path) -> None:
+    """AF429 to one listing in four: what was listed is not asked for again, and the round comes to
+    its blobs instead of resting longer and longer."""
+    with boxed() as box:
+        fill(box, "contoso", 100, 20 * HOUR, HOUR)
+        box.control.set_fault("af429", "contoso", times=0, chance=1 / 4, calls=["content"])
+        clock = RestlessClock()
+        with opened(configured(tmp_path, box), clock) as world:
+            rested = rests(world, clock, 10)
+            world.merge("contoso", "test")
+            assert kept(world, "contoso") == truth(box)
+        called = box.control.counters()["by_tenant"]["contoso"]
+        assert called["AF429"] >= 1
+        assert called["content"] in (5, 10), "five content types, each listed once a day"
+        assert sum(rested) < 60
+
+
+@pytest.mark.usefixtures("no_bursts")
 @pytest.mark.parametrize("which", [{}, {"calls": ["blob"]}], ids=["everything", "every blob"])
 def test_refused_always(boxed: Boxed, tmp_path: Path, which: dict[str, list[str]]) -> None:
     """AF429 to everything, or to every blob after listings that went well: each rest is longer than

@@ -12,6 +12,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from trailkeeper.errors import (
     LeaseLost,
@@ -48,6 +49,12 @@ from trailkeeper.threads import Crew
 THREADS = 32
 """connections kept alive by one process, for all tenants together"""
 _WRONG_WINDOW = ("AF20030", "AF20055")
+_SHORT_WAIT = 15.0
+"""seconds: a throttling of at most so much is waited out before the first blob"""
+_WAITS = 5
+"""so many in one pull; then others have its place"""
+
+T = TypeVar("T")
 
 
 class ActivitySource:
@@ -129,6 +136,7 @@ class _Pull:
     """the content types that a person has to enable, and that were asked for"""
     listed: set[str] = field(default_factory=set)
     """the content types that were listed; none for a window that the feed has forgotten"""
+    waits: int = 0
 
     def of(self, window: Window, wanted: Sequence[str]) -> Pulled:
         """Ask for what is not parked; a parked content type is tried again when that is due."""
@@ -171,7 +179,8 @@ class _Pull:
 
     def _looked(self, window: Window, types: Sequence[str]) -> Look | None:
         try:
-            self.closed.update(self.subscriptions.ensure(self.client, types))
+            closed = self._patiently(lambda: self.subscriptions.ensure(self.client, types))
+            self.closed.update(closed)
             look = self._look(window, types)
             if self.refused is not None and self.refused.code in _WRONG_WINDOW:
                 # The answer that refused the window showed the service's clock: once more by that.
@@ -204,8 +213,32 @@ class _Pull:
         return Look(window, observed_at, until, self.blobs, self.fetching.fetched, troubles)
 
     def _listed(self, types: Sequence[str], listing: Listing) -> list[Blob]:
-        """All content types side by side. The first error is kept; a throttled one ends it, and one
-        that needs a person closes its content type only."""
+        """The blobs of all content types, each once."""
+        found: dict[str, list[Blob]] = {}
+
+        def ask() -> None:
+            left = [each for each in types if each not in found and each not in self.closed]
+            self._list(left, listing, found)
+
+        self._patiently(ask)
+        return list({blob.content_id: blob for blobs in found.values() for blob in blobs}.values())
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Obey a short throttling here: what was answered so far would be asked for again, and a
+        round of many requests of which some are refused would never come to its blobs."""
+        while True:
+            try:
+                return ask()
+            except Throttled as error:
+                if error.retry_after > _SHORT_WAIT or self.waits >= _WAITS:
+                    raise
+                self.waits += 1
+                self.client.pause(error.retry_after)
+                self.still_ours()
+
+    def _list(self, types: Sequence[str], listing: Listing, found: dict[str, list[Blob]]) -> None:
+        """All `types` side by side, into `found`. The first error is kept; a throttled one ends it,
+        and one that needs a person closes its content type only."""
         futures: dict[str, Future[list[Blob]]] = {
             content_type: self.pool.submit(
                 listed_blobs,
@@ -217,11 +250,10 @@ class _Pull:
             )
             for content_type in types
         }
-        blobs: dict[str, Blob] = {}
         errors: list[TrailkeeperError] = []
         for content_type, future in futures.items():
             try:
-                blobs.update((blob.content_id, blob) for blob in future.result())
+                found[content_type] = future.result()
                 self.listed.add(content_type)
             except LeaseLost:
                 raise
@@ -234,7 +266,6 @@ class _Pull:
         if throttled:
             raise throttled
         self.refused = self.refused or next(iter(errors), None)
-        return list(blobs.values())
 
     def _fetched(self, listed: Sequence[Blob], listing: Listing) -> datetime | None:
         """Fetch what is not done; what is known to be missing keeps its hour from being proven."""
