@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from zoneinfo import ZoneInfo
@@ -256,6 +257,14 @@ class Measures(Protocol):
         ...
 
 
+class Asked(StrEnum):
+    """What a request to the feed was about. A service that refuses one kind may give the other."""
+
+    LISTING = "listing"
+    """subscriptions and listings"""
+    BLOB = "blob"
+
+
 class Budget(Protocol):
     """How many requests one tenant gets; shared by all workers where they share a Redis."""
 
@@ -266,11 +275,11 @@ class Budget(Protocol):
         """
         ...
 
-    def answered(self, tenant: str) -> None:
-        """A blob came: several of them show that the last rest was enough."""
+    def answered(self, tenant: str, asked: Asked) -> None:
+        """It came: several of a kind show that their last rest was enough."""
         ...
 
-    def slow_down(self, tenant: str) -> float:
+    def slow_down(self, tenant: str, asked: Asked) -> float:
         """The service said that it was too much: fewer from now on; seconds to rest."""
         ...
 

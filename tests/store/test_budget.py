@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.servers.redis import redis_server
+from trailkeeper.ports import Asked
 from trailkeeper.store.budget import RequestBudget
 
 
@@ -35,15 +36,15 @@ def test_without_redis_each_counts_for_itself() -> None:
     """A Redis that is out of reach stops nobody."""
     budget = RequestBudget("redis://127.0.0.1:1/0", per_minute=40)
     assert budget.take("contoso") == 0.0
-    assert budget.slow_down("contoso") > 0
+    assert budget.slow_down("contoso", Asked.BLOB) > 0
 
 
 def test_a_complaint_halves_it() -> None:
     """After AF429 there is half as much; complaints side by side count once."""
     budget = RequestBudget(None, per_minute=200)
-    rest = budget.slow_down("contoso")
+    rest = budget.slow_down("contoso", Asked.BLOB)
     assert 5.0 <= rest <= 6.5
-    assert 5.0 <= budget.slow_down("contoso") <= 6.5
+    assert 5.0 <= budget.slow_down("contoso", Asked.BLOB) <= 6.5
     granted = sum(budget.take("contoso") == 0.0 for _ in range(150))
     assert granted == 100
 
@@ -61,12 +62,12 @@ def test_a_complaint_now_and_then_is_the_first_each_time(monkeypatch: pytest.Mon
     monkeypatch.setattr("trailkeeper.store.budget._ONE_BURST_SECONDS", 0)
     budget = RequestBudget(None, per_minute=200)
     for least in (5.0, 10.0, 20.0):
-        budget.answered("contoso")
-        assert least <= budget.slow_down("contoso") <= 1.3 * least
+        budget.answered("contoso", Asked.BLOB)
+        assert least <= budget.slow_down("contoso", Asked.BLOB) <= 1.3 * least
     for _ in range(2):
         for _ in range(5):
-            budget.answered("contoso")
-        assert 5.0 <= budget.slow_down("contoso") <= 6.5
+            budget.answered("contoso", Asked.BLOB)
+        assert 5.0 <= budget.slow_down("contoso", Asked.BLOB) <= 6.5
     assert sum(budget.take("contoso") == 0.0 for _ in range(150)) == 100
 
 
@@ -95,8 +96,8 @@ def rests(
     found = []
     for _ in range(rounds):
         for _ in range(well):
-            budget.answered("contoso")
-        found.append(max([budget.slow_down("contoso") for _ in range(refused)]))
+            budget.answered("contoso", Asked.BLOB)
+        found.append(max([budget.slow_down("contoso", Asked.BLOB) for _ in range(refused)]))
         moved.seconds += found[-1]
     return found
 
@@ -109,11 +110,27 @@ def test_few_answers_among_refusals_are_no_good_sign(moved: Time) -> None:
     assert found[-1] >= 320
 
 
+def test_listings_that_go_well_say_nothing_of_blobs(moved: Time) -> None:
+    """Every blob refused after listings that came: each round rests longer than the one before;
+    listings of which one is refused now and then rest as at first each time."""
+    budget, of_blobs, of_listings = RequestBudget(None), [], []
+    for _ in range(6):
+        for _ in range(6):
+            budget.answered("contoso", Asked.LISTING)
+        of_listings.append(budget.slow_down("contoso", Asked.LISTING))
+        moved.seconds += 3
+        of_blobs.append(budget.slow_down("contoso", Asked.BLOB))
+        moved.seconds += 3
+    assert max(of_listings) <= 6.5
+    assert of_blobs == sorted(of_blobs)
+    assert of_blobs[-1] >= 160
+
+
 def test_everything_refused_rests_longer_until_ten_minutes(moved: Time) -> None:
     """And stays there: the count is not forgotten while refusals go on."""
     budget, found = RequestBudget(None), []
     for _ in range(20):
-        found.append(budget.slow_down("contoso"))
+        found.append(budget.slow_down("contoso", Asked.BLOB))
         moved.seconds += found[-1]
     assert found[:6] == sorted(found[:6])
     assert min(found[7:]) >= 600
@@ -123,7 +140,7 @@ def test_refused_for_weeks(moved: Time) -> None:
     """The thousands of refusals are in a row still, and each rests as long as the last one."""
     budget = RequestBudget(None)
     for _ in range(3000):
-        rest = budget.slow_down("contoso")
+        rest = budget.slow_down("contoso", Asked.BLOB)
         moved.seconds += rest
     assert 600 <= rest <= 780
 
@@ -131,11 +148,11 @@ def test_refused_for_weeks(moved: Time) -> None:
 def test_what_went_well_long_ago_does_not_count(moved: Time) -> None:
     """A refusal after the answers of ten minutes ago is one more in a row."""
     budget = RequestBudget(None)
-    assert budget.slow_down("contoso") <= 6.5
+    assert budget.slow_down("contoso", Asked.BLOB) <= 6.5
     for _ in range(50):
-        budget.answered("contoso")
+        budget.answered("contoso", Asked.BLOB)
     moved.seconds += 600
-    assert budget.slow_down("contoso") >= 10.0
+    assert budget.slow_down("contoso", Asked.BLOB) >= 10.0
 
 
 def asked(
@@ -150,10 +167,10 @@ def asked(
             continue
         counts[minute][0] += 1
         if gives():
-            budget.answered("contoso")
+            budget.answered("contoso", Asked.BLOB)
         else:
             counts[minute][1] += 1
-            moved.seconds += budget.slow_down("contoso")
+            moved.seconds += budget.slow_down("contoso", Asked.BLOB)
     return [(sent, refused) for sent, refused in counts]
 
 
@@ -196,6 +213,6 @@ def test_other_processes_answers_count(monkeypatch: pytest.MonkeyPatch) -> None:
         first, second = (RequestBudget(redis.url, per_minute=400) for _ in range(2))
         for budget in (first, second):
             for _ in range(100):
-                budget.answered("contoso")
-            budget.slow_down("contoso")
+                budget.answered("contoso", Asked.BLOB)
+            budget.slow_down("contoso", Asked.BLOB)
         assert sum(first.take("contoso") == 0.0 for _ in range(300)) == 200

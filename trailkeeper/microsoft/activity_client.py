@@ -18,7 +18,7 @@ from trailkeeper.microsoft.clouds import host_allowed
 from trailkeeper.microsoft.exchange_client import TokenSource
 from trailkeeper.microsoft.faults import activity_error
 from trailkeeper.microsoft.session import Session
-from trailkeeper.ports import Budget, Clock
+from trailkeeper.ports import Asked, Budget, Clock
 from trailkeeper.settings import CloudSettings, TenantSettings
 
 PUBLISHER = "PublisherIdentifier"
@@ -111,7 +111,7 @@ class ActivityClient:
         base = f"{self._root}/api/v1.0/{self._tenant.tenant_id}/activity/feed/{operation}"
         return f"{base}?{urlencode(query, safe=':')}" if query else base
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str, asked: Asked = Asked.LISTING) -> Answer:
         """A 200. Broken answers are asked for again at once, twice; then raised as `Transient`.
 
         Raises `Throttled`, `NeedsPerson`, `Lost`, `Bug` as `activity_error` says; `Transient` for a
@@ -120,43 +120,41 @@ class ActivityClient:
         checked = self._checked(url)
         for pause in _TRIES:
             try:
-                return self._asked("GET", checked)
+                return self._asked("GET", checked, asked)
             except Throttled:
                 raise
             except Transient as error:
                 if error.code.startswith("AF200"):  # said on purpose: the caller knows what to do
                     raise
                 self._clock.sleep(pause)
-        return self._asked("GET", checked)
+        return self._asked("GET", checked, asked)
 
     def blob(self, url: str) -> list[Answer]:
         """`get` of records, as many pages as the answer names: one client was seen to follow them
         here too (section 1.5), and what lies behind a link would be missed without a word.
 
-        It is what shows that requests go well: each round of a tenant whose every blob is refused
-        begins with listings that are not. Raises `AnswerTooLarge` besides.
+        Raises `AnswerTooLarge` besides.
         """
-        pages = [self.get(url)]
+        pages = [self.get(url, Asked.BLOB)]
         asked, size = {url}, len(pages[0].body)
         while link := self.next_page(pages[-1]):
             if link in asked or len(asked) == _MOST_PAGES:
                 raise Transient("the pages of a blob do not end", "It is fetched again later.")
             asked.add(link)
-            pages.append(self.get(link))
+            pages.append(self.get(link, Asked.BLOB))
             size += len(pages[-1].body)
             if size > MAX_BLOB_BYTES:
                 raise AnswerTooLarge(f"a blob is larger than {MAX_BLOB_BYTES} bytes")
-        self._budget.answered(self.tenant)
         return pages
 
     def post(self, url: str) -> Answer:
-        return self._asked("POST", self._checked(url))
+        return self._asked("POST", self._checked(url), Asked.LISTING)
 
     def next_page(self, answer: Answer) -> str | None:
         """Where the listing goes on, as given; None at its end."""
         return next((link for name in NEXT_PAGE if (link := answer.headers.get(name))), None)
 
-    def _asked(self, method: str, url: str) -> Answer:
+    def _asked(self, method: str, url: str, asked: Asked) -> Answer:
         answer = self._sent(method, url)
         if answer.status in (401, 403) and not _too_much(answer, activity_error(answer)):
             # Roles and consent reach only newly issued tokens.
@@ -165,14 +163,15 @@ class ActivityClient:
                 self._tokens.drop(self._tenant, self._root)
             answer = self._sent(method, url)
         if answer.status != 200:
-            raise self._fault(answer)
+            raise self._fault(answer, asked)
+        self._budget.answered(self.tenant, asked)
         return answer
 
-    def _fault(self, answer: Answer) -> TrailkeeperError:
+    def _fault(self, answer: Answer, asked: Asked) -> TrailkeeperError:
         error = activity_error(answer)
         if _too_much(answer, error):
             # No Retry-After was ever seen (section 1.8): our own patience grows instead.
-            rest = max(self._budget.slow_down(self.tenant), answer.retry_after or 0.0)
+            rest = max(self._budget.slow_down(self.tenant, asked), answer.retry_after or 0.0)
             return Throttled(error.summary, error.remedy, TOO_MUCH, error.request_id, rest)
         return error
 

@@ -19,6 +19,8 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from trailkeeper.ports import Asked
+
 log = structlog.get_logger()
 
 BASELINE = 1900
@@ -33,9 +35,9 @@ _MOST_DOUBLINGS = 20
 _REMEMBERED_SECONDS = 900
 """how long refusals count after the last, and halvings after the last"""
 _WENT_WELL = 5
-"""blobs that one process got between two refusals, which make the second one a first"""
+"""answers of a kind that one process got between two refusals, which make the second one a first"""
 _MOSTLY = 2
-"""so many times as many blobs as threads were refused side by side: fewer are no good sign"""
+"""so many times as many answers as threads were refused side by side: fewer are no good sign"""
 _HALVED_SECONDS = 60
 """a halving shows only when a minute has passed under it"""
 _GIVEN_SHARE = 0.75
@@ -60,7 +62,7 @@ class RequestBudget:
         self._shared: _Counter | None = None
         self._shared_again_at = 0.0
         self._guard = threading.Lock()
-        self._answers: dict[str, _Answers] = {}
+        self._answers: dict[tuple[str, Asked], _Answers] = {}
 
     def take(self, tenant: str, requests: int = 1) -> float:
         """0.0 goes ahead; otherwise seconds until there is room."""
@@ -70,29 +72,31 @@ class RequestBudget:
         except StorageError:
             return self._without_redis().take(tenant, requests, self._per_minute)
 
-    def answered(self, tenant: str) -> None:
+    def answered(self, tenant: str, asked: Asked) -> None:
         # Counted in this process alone, and two threads may lose one: it costs every request.
-        self._answers_of(tenant).add()
+        self._answers_of(tenant, asked).add()
 
-    def slow_down(self, tenant: str) -> float:
+    def slow_down(self, tenant: str, asked: Asked) -> float:
         """Fewer requests for the tenant, if more were sent than it was given; seconds to rest.
 
         Refusals one after another double the rest. One that comes after the service has answered
-        begins anew. The number stays halved all the same, until it is forgotten.
+        requests of the kind begins anew: each round of a tenant whose every blob is refused begins
+        with listings that are not. The number stays halved all the same, until it is forgotten.
         """
         counter = self._counter()
-        well, in_a_row = self._answers_of(tenant).refused()
+        heard = self._answers_of(tenant, asked).refused()
         try:
-            refusals = counter.refused(tenant, self._per_minute, well, in_a_row=in_a_row)
+            refusals = counter.refused(tenant, asked, self._per_minute, *heard)
         except StorageError:
             counter = self._without_redis()
-            refusals = counter.refused(tenant, self._per_minute, well, in_a_row=in_a_row)
+            refusals = counter.refused(tenant, asked, self._per_minute, *heard)
         doublings = min(refusals - 1, _MOST_DOUBLINGS)
         rest: float = min(_REST_SECONDS * 2**doublings, _LONGEST_REST_SECONDS)
         return rest * random.uniform(1.0, 1.3)  # noqa: S311 - spreads workers, guards nothing
 
-    def _answers_of(self, tenant: str) -> _Answers:
-        return self._answers.get(tenant) or self._answers.setdefault(tenant, _Answers())
+    def _answers_of(self, tenant: str, asked: Asked) -> _Answers:
+        key = (tenant, asked)
+        return self._answers.get(key) or self._answers.setdefault(key, _Answers())
 
     def _counter(self) -> _Counter:
         if self._url is None or time.monotonic() < self._shared_again_at:
@@ -111,8 +115,8 @@ class RequestBudget:
 
 
 class _Answers:
-    """What one process heard of one tenant since the last refusal, and no longer ago than the
-    minute before this one: what went well hours ago says nothing of a refusal now."""
+    """What one process heard of one tenant and kind since the last refusal, and no longer ago than
+    the minute before this one: what went well hours ago says nothing of a refusal now."""
 
     def __init__(self) -> None:
         self._minute = 0
@@ -138,7 +142,7 @@ class _Answers:
 
 
 _Well = tuple[int, int]
-"""how many blobs came in the minute before this one, and in this"""
+"""how many answers came in the minute before this one, and in this"""
 
 
 def _minute() -> int:
@@ -161,19 +165,21 @@ class _Counter:
         until = self._limiter.get_window_stats(item, tenant).reset_time
         return max(until - time.time(), 1.0)
 
-    def refused(self, tenant: str, per_minute: int, well: _Well, *, in_a_row: bool) -> int:
+    def refused(
+        self, tenant: str, asked: Asked, per_minute: int, well: _Well, in_a_row: bool
+    ) -> int:
         """How many refusals in a row within the remembered time, this one included; those of a
-        burst count once. `well`: blobs that this process has not told before."""
-        given = self._given(tenant, well)
+        burst count once. `well`: answers that this process has not told before."""
+        given, key = self._given(tenant, well), f"feed-refused/{tenant}/{asked.value}"
         if self._storage.incr(f"feed-burst/{tenant}", _ONE_BURST_SECONDS) > 1:
-            return max(self._storage.get(f"feed-refused/{tenant}"), 1)
+            return max(self._storage.get(key), 1)
         self._halve(tenant, per_minute, given)
         if not in_a_row:
-            self._storage.clear(f"feed-refused/{tenant}")
-        return self._one_more(f"feed-refused/{tenant}")
+            self._storage.clear(key)
+        return self._one_more(key)
 
     def _given(self, tenant: str, well: _Well) -> int:
-        """Add these blobs; how many came in the best of the last minutes, to all processes."""
+        """Add these answers; how many came in the best of the last minutes, to all processes."""
         this, key = _minute(), f"feed-given/{tenant}/"
         expiry = 60 * _GIVEN_MINUTES
         before, now = well
