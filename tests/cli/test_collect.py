@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ from sandbox import Sandbox
 from tests.cli.conftest import DAYS, RECORDS, ROOT, Line
 from tests.servers.redis import redis_server
 from trailkeeper.bootstrap import READABLE
+from trailkeeper.messages import Queue
 from trailkeeper.model.stream import Source
 from trailkeeper.settings import load
-from trailkeeper.supervisor.service import workers_answer
+from worker.health import Role, judge
 
 CONTRACT_KEYS = [
     "tenant",
@@ -194,26 +196,32 @@ def test_work_handed_over_is_planned_and_left_alone(seeded: Line, box: Sandbox) 
 
 
 def test_work_is_handed_over_to_workers_that_answer(seeded: Line) -> None:
-    """With a Redis but no worker, nothing is promised and the remedy is named; with a worker, the
-    beginning is."""
+    """Nothing is promised, and the remedy is named, while there is no worker or only one that
+    waits for what nobody would announce; with both, the beginning is."""
     main = seeded.config.folder / "trailkeeper.toml"
     with redis_server() as redis:
         seeded.replace("[service]\n", f'[service]\nredis = "{redis.url}"\n', main)
         alone = seeded.collect("--enqueue")
         assert alone.code == 0
-        assert "no worker answers" in alone.last_words
+        assert "no worker takes the queue `plan`" in alone.last_words
         assert "trailkeeper up" in alone.last_words
         assert "within a minute" not in alone.err
-        with worker_of(seeded):
-            assert "the workers begin within a minute" in seeded.collect("--enqueue").err
+        with worker_of(seeded, Queue.PULL):
+            idle = seeded.collect("--enqueue")
+            assert "no worker takes the queue `plan`" in idle.last_words
+            assert "within a minute" not in idle.err
+            with worker_of(seeded, Queue.PLAN):
+                assert "the workers begin at beat's next tick" in seeded.collect("--enqueue").err
+        with worker_of(seeded, Queue.PLAN):
+            assert "a worker with -Q pull" in seeded.collect("--enqueue").last_words
 
 
 @contextmanager
-def worker_of(line: Line) -> Iterator[None]:
-    """A pulling worker that is ready."""
-    words = ("-A", "worker.app", "worker", "-Q", "pull", "--concurrency", "1", "-l", "info")
+def worker_of(line: Line, queue: Queue) -> Iterator[None]:
+    """A worker that takes this queue, and is ready."""
+    words = ("-A", "worker.app", "worker", "-Q", queue.value, "-n", f"{queue.value}@%h")
     process = subprocess.Popen(
-        [sys.executable, "-m", "celery", *words],
+        [sys.executable, "-m", "celery", *words, "--concurrency", "1"],
         cwd=ROOT,
         env={**os.environ, "TRAILKEEPER_CONFIG": str(line.config.folder)},
         stderr=subprocess.DEVNULL,
@@ -223,7 +231,7 @@ def worker_of(line: Line) -> Iterator[None]:
     try:
         settings = load(line.config.folder)
         deadline = time.monotonic() + 60
-        while not workers_answer(settings):
+        while not judge(Role(queue.value), settings, datetime.now(UTC), anywhere=True).alive:
             assert time.monotonic() < deadline
         yield
     finally:
@@ -240,7 +248,7 @@ def test_waiting_for_others_to_do_the_work(seeded: Line) -> None:
     assert seeded.collect().code == 0
     out, err = waiting.communicate(timeout=240)
     assert waiting.returncode == 0, err
-    assert "no worker answers" in err
+    assert "no worker takes the queue `plan`" in err
     assert "waiting for one all the same" in err
     assert json.loads(out)["gaps"] == []
 

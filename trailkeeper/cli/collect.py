@@ -180,21 +180,22 @@ def _announce(world: World, asked: _Asked, added: int, waits: bool) -> None:
             minutes = (world.settings.service.lease + PATIENCE) / timedelta(minutes=1)
             output.note(f"waiting for one all the same, at most {minutes:g} min; Ctrl-C ends that.")
     else:
-        output.note(f"{planned}; the workers begin within a minute.")
+        output.note(f"{planned}; the workers begin at beat's next tick, within a minute.")
 
 
 def _nobody_works(settings: Settings) -> str:
-    """Why nothing will begin by itself, and the remedy; empty when a worker is there."""
+    """Why nothing will begin by itself, and the remedy; empty when the workers are there."""
     from trailkeeper.cli.checks import check_redis
-    from trailkeeper.supervisor.service import workers_answer
+    from trailkeeper.supervisor.service import queue_without_worker
 
     redis = check_redis(settings)
     if redis.passed is False:
         return f"{redis.detail}. {redis.remedy}"
-    if workers_answer(settings) is False:
+    if missing := queue_without_worker(settings):
         return (
-            "no worker answers, so that nothing begins. Start `trailkeeper up`, or a worker "
-            "with -Q pull; or leave out --enqueue to collect in this process."
+            f"no worker takes the queue `{missing.value}`, so that nothing begins. Start "
+            f"`trailkeeper up`, or a worker with -Q {missing.value}; or leave out --enqueue to "
+            "collect in this process."
         )
     return ""
 

@@ -31,6 +31,8 @@ KEEPING = 2
 """keeping processes: while one compacts or reports for minutes, the other one merges"""
 KEEPING_QUEUES = (Queue.MERGE, Queue.REPORT, Queue.MAIL)
 """Ticks have a process of their own: two long merges would hold up every tenant's next minute."""
+_TO_BEGIN = (Queue.PLAN, Queue.PULL)
+"""by which what waits in the ledger begins: a tick announces it, a pull takes it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +136,24 @@ def _celery(name: str, data: Path, variables: dict[str, str], *words: str) -> Ch
     )
 
 
-def workers_answer(settings: Settings) -> bool | None:
-    """Whether any worker takes the queue of pulls; None when that cannot be told.
+def queue_without_worker(settings: Settings) -> Queue | None:
+    """The first queue that no worker takes, of those by which work in the ledger begins.
 
-    Asked by the worker's own probe, in a process: this side knows no Celery. Takes some seconds.
+    None, too, where that cannot be told. Asked by the worker's own probe, in a process: this side
+    knows no Celery. Takes some seconds. Of beat, which may run on any host, nothing is known.
     """
     if is_held(settings.service.data):
-        return True  # the supervisor there starts what dies
+        return None  # the supervisor there starts what dies
     if settings.redis_url is None:
-        return False
-    # -P: the operator's folder may hold another `worker`.
-    words = (sys.executable, "-P", "-m", "worker.health", "pull", "--anywhere")
+        return _TO_BEGIN[0]
+    return next((queue for queue in _TO_BEGIN if not _is_taken(settings, queue)), None)
+
+
+def _is_taken(settings: Settings, queue: Queue) -> bool:
+    # -P: the operator's folder may hold another `worker`. These queues have their role's name.
+    words = (sys.executable, "-P", "-m", "worker.health", queue.value, "--anywhere")
     asked = ended(words, {FOLDER_VARIABLE: str(settings.folder), **import_path()})
-    return asked.returncode == 0 if asked.stdout else None
+    return asked.returncode == 0 or not asked.stdout
 
 
 def import_path() -> dict[str, str]:
