@@ -189,7 +189,5 @@ def compact_tenant(world: World, tenant: str) -> None:
     """The compaction last: a merge that commits meanwhile may end it, and nothing else with it."""
     if found := world.settings.tenants.get(tenant):
         world.arrivals(found)
-        now = world.clock.now()  # a day that closes while others are matched is not forgotten yet
-        world.match(found)
-        world.match.forget(found, now)
+        world.match.then_forget(found)
     world.lake.compact(tenant, _VACUUM_AFTER)

@@ -88,9 +88,7 @@ def test_a_miss_in_one_is_repaired_from_the_other_and_counted(boxed: Boxed, tmp_
                 seconds = clock.ahead.total_seconds()
                 box.control.set_clock(events_offset=seconds, identity_offset=seconds)
                 serve(world, "contoso")
-                matched_from = clock.now()
-                world.match(tenant)
-                world.match.forget(tenant, matched_from)
+                world.match.then_forget(tenant)
                 found = measured(world, since)[Source.ACTIVITY].match
                 assert found is not None
                 assert found.total == len(stored)

@@ -69,9 +69,7 @@ def test_no_day_is_forgotten_before_it_was_final(
     midnight = datetime.combine((T0 + 20 * DAY).date(), datetime.min.time(), T0.tzinfo)
     clock = RunningClock(midnight - 3 * SECOND)
     step, tenant = MatchStep(ledger, World(tmp_path).lake, cover, clock), settings.tenants[TENANT]
-    now = clock.now()
-    step(tenant)
-    step.forget(tenant, now)
+    step.then_forget(tenant)
     noted = ledger.noted(f"sightings_forgotten/{TENANT}")
     assert noted is not None
     forgotten = date.fromisoformat(noted[0])

@@ -40,7 +40,7 @@ class MatchStep:
         """Match the days of one tenant that are due; `at_once`: all that are not final. How many.
 
         Nothing for a tenant with one source. Running twice gives the same. The lake is only read:
-        what matching needs no more goes with `forget`.
+        what matching needs no more goes with `then_forget`.
         """
         pair = _pair(tenant)
         extents = [self.ledger.extent(stream) for stream in pair]
@@ -62,7 +62,16 @@ class MatchStep:
         noted = self.ledger.noted(_forgotten_key(tenant))
         return date.fromisoformat(noted[0]) if noted else begin
 
-    def forget(self, tenant: TenantSettings, now: datetime) -> None:
+    def then_forget(self, tenant: TenantSettings) -> None:
+        """Match what is due, then let go the sightings of days that were final before.
+
+        A day that closes meanwhile keeps them until it is matched for good. Raises as `_forget`.
+        """
+        now = self.clock.now()
+        self(tenant)
+        self._forget(tenant, now)
+
+    def _forget(self, tenant: TenantSettings, now: datetime) -> None:
         """Let go the sightings of days that were final at `now`, and have been matched since.
 
         Said before it is done: what might be gone is not matched. Raises `Transient` when another
