@@ -80,6 +80,39 @@ def test_a_part_that_is_planned_meanwhile_is_not_given_away(
     assert shared == [False]
 
 
+def test_what_a_pull_did_not_prove_is_planned_in_turn(ledger: SqlLedger, database_url: str) -> None:
+    """A landing that leaves something over waits for whoever shares or plans in its stream: it
+    could plan in the same moment what the other gives away."""
+    plan(ledger, new(0, length=4))
+    leased = take(ledger)
+    engine = open_database(database_url)
+    landing = Thread(target=lambda: land(ledger, leased, follow_ups=[new(2, length=2)]))
+    with writing(engine) as connection:
+        connection.execute(select(streams).with_for_update(key_share=True))  # as sharing does
+        landing.start()
+        landing.join(1)
+        assert landing.is_alive()
+    landing.join()
+    engine.dispose()
+    assert [segment.window for segment in ledger.due(T0, MANY, MANY)] == [window(2, 4)]
+
+
+def test_a_tenant_is_forgotten_while_it_is_planned(ledger: SqlLedger, database_url: str) -> None:
+    """Whoever adds segments in that moment is waited for, and what was added goes too."""
+    plan(ledger, new(0))
+    engine = open_database(database_url)
+    forgetting = Thread(target=lambda: ledger.forget_tenant(CONTOSO.tenant))
+    with writing(engine) as connection:
+        connection.execute(select(streams).with_for_update(key_share=True))  # as planning does
+        forgetting.start()
+        forgetting.join(1)
+        add_segments(connection, [new(2)], T0)
+    forgetting.join()
+    engine.dispose()
+    assert ledger.streams(CONTOSO.tenant) == []
+    assert ledger.due(T0, MANY, MANY) == []
+
+
 def test_one_merge_at_a_time(ledger: SqlLedger, database_url: str) -> None:
     """One of eight opens the merge; after its deadline one of eight takes it over."""
     plan(ledger, new(0))

@@ -101,6 +101,8 @@ class Leasing(OverEngine):
         marks: Sequence[BlobMark] = (),
     ) -> None:
         with self._writing() as connection:
+            for stream in sorted({new.stream for new in follow_ups}):  # before the segment, as all
+                locked(connection, stream)
             if not _landed(connection, lease, landed, now):
                 return
             add_findings(connection, lease.segment_id, findings)
@@ -109,7 +111,7 @@ class Leasing(OverEngine):
 
     def share(self, lease: Lease, kept: Window, given: Sequence[NewSegment], now: datetime) -> bool:
         with self._writing() as connection:
-            locked(connection, given[0].stream)  # nobody plans between our look and our change
+            locked(connection, given[0].stream)  # nobody adds any between our look and our change
             if _planned_already(connection, lease, [kept, *(new.window for new in given)]):
                 return False
             _change(connection, lease, start_at=kept.start, end_at=kept.end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports import PAUSED, Parking
@@ -24,6 +24,12 @@ from trailkeeper.store.schema import (
 )
 
 _WHOLE_TENANT = ""
+_THEIR_STREAMS = (
+    select(streams.c.tenant)
+    .where(streams.c.tenant == bindparam("its_tenant"))
+    .order_by(streams.c.source, streams.c.content_type)
+    .with_for_update()
+)
 
 
 class Standstill(OverEngine):
@@ -109,6 +115,8 @@ class Standstill(OverEngine):
     def forget_tenant(self, tenant: str) -> None:
         theirs = select(segments.c.id).where(segments.c.tenant == tenant)
         with self._writing() as connection:
+            # Who plans, shares or lands holds these while it adds segments: it is waited for here.
+            connection.execute(_THEIR_STREAMS, {"its_tenant": tenant})
             connection.execute(delete(findings).where(findings.c.segment_id.in_(theirs)))
             for table in (blobs, measures, segments, merges, streams, parkings, outbox):
                 connection.execute(delete(table).where(table.c.tenant == tenant))
