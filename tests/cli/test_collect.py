@@ -290,6 +290,7 @@ def test_processes_where_they_are_of_use(
         (("--from", "0026-10-01"), "older than any audit log"),
         (("--from", "2026-10-01", "--source", "exchagne"), "the nearest first: exchange"),
         (("--from", "2026-10-01", "--source", "activity"), "Name one of exchange"),
+        (("--from", "2026-10-01", "--source", "graph"), "reads these, the nearest first: exchange"),
         (("--from", "2026-10-01", "--wait"), "--enqueue"),
         ((), "--from"),
     ],

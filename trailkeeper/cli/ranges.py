@@ -82,16 +82,19 @@ def chosen_sources(
     """The configured sources, or the one named. Raises `UsageError` for any other word."""
     if named is None:
         return configured
+    from trailkeeper.bootstrap import READABLE
+
     choices = [source.value for source in configured]
     if named in choices:
         return (Source(named),)
     nearest = sorted(choices, key=lambda choice: SequenceMatcher(None, choice, named).ratio())
     known = ", ".join(reversed(nearest))
-    if named in set(Source):
+    if named in READABLE:
         raise UsageError(
             f"{tenant} does not read the source {named!r}",
             f"Name one of {known}, or add it to `sources` in the tenant's file.",
         )
     raise UsageError(
-        f"--source {named!r} is no source", f"{tenant} reads these, the nearest first: {known}."
+        f"--source {named!r} is no source that this version reads",
+        f"{tenant} reads these, the nearest first: {known}.",
     )
