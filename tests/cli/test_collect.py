@@ -22,6 +22,7 @@ from trailkeeper.bootstrap import READABLE
 from trailkeeper.messages import Queue
 from trailkeeper.model.stream import Source
 from trailkeeper.settings import load
+from trailkeeper.supervisor.lock import data_folder
 from worker.health import Role, judge
 
 CONTRACT_KEYS = [
@@ -214,6 +215,12 @@ def test_work_is_handed_over_to_workers_that_answer(seeded: Line) -> None:
                 assert "the workers begin at beat's next tick" in seeded.collect("--enqueue").err
         with worker_of(seeded, Queue.PLAN):
             assert "a worker with -Q pull" in seeded.collect("--enqueue").last_words
+
+
+def test_work_is_handed_over_to_the_service_here(seeded: Line) -> None:
+    """`trailkeeper up` on the same data folder starts what is missing: nobody has to be asked."""
+    with data_folder(seeded.config.data):
+        assert "the workers begin at beat's next tick" in seeded.collect("--enqueue").last_words
 
 
 @contextmanager

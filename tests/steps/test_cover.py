@@ -133,10 +133,21 @@ def test_what_was_in_reach_once_is_never_left_out(
 def test_listed_content_that_was_lost_is_never_left_out(
     ledger: SqlLedger, tenant: TenantSettings
 ) -> None:
-    """What is known by name was in reach: that it is lost stays in the coverage."""
-    looked(ledger, (60, 31), Verdict.LOST, evidence={"blobs_missing": 1})
+    """What is known by name was in reach: that it is lost stays in the coverage, also apart."""
+    looked(ledger, (90, 60), Verdict.LOST, evidence={"blobs_missing": 1})
     looked(ledger, (31, 0), Verdict.COMPLETE)
-    assert begins(ledger, tenant) == 60
+    assert begins(ledger, tenant) == 90
+
+
+def test_time_that_waits_for_its_first_look_counts(
+    ledger: SqlLedger, tenant: TenantSettings
+) -> None:
+    """What was asked for and not looked at yet is missing, and not left out."""
+    looked(ledger, (2500, 2470), Verdict.LOST)
+    looked(ledger, (31, 0), Verdict.COMPLETE)
+    window = Window(NOW - 90 * DAY, NOW - 60 * DAY)
+    ledger.plan(SEARCH, lambda _: [NewSegment(SEARCH, window, Purpose.COLLECT)], NOW)
+    assert begins(ledger, tenant) == 90
 
 
 def test_lost_time_that_since_wants_counts(ledger: SqlLedger, tenant: TenantSettings) -> None:
