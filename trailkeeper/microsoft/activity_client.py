@@ -7,12 +7,13 @@ every one is counted against the tenant's budget.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
-from trailkeeper.errors import AnswerTooLarge, Throttled, TrailkeeperError, Transient
+from trailkeeper.errors import AnswerTooLarge, Lost, Throttled, TrailkeeperError, Transient
 from trailkeeper.microsoft.answer import Answer
 from trailkeeper.microsoft.clouds import host_allowed
 from trailkeeper.microsoft.exchange_client import TokenSource
@@ -60,6 +61,14 @@ class ServiceClock:
             return
         if said.tzinfo is not None:
             self._skew = said - self._clock.now()
+
+
+class BrokenOff(Transient):
+    """A later page of a blob did not come; `pages` are those that did."""
+
+    def __init__(self, cause: TrailkeeperError, pages: Sequence[Answer]) -> None:
+        super().__init__(cause.summary, cause.remedy, cause.code, cause.request_id)
+        self.pages = pages
 
 
 class ActivityClient:
@@ -133,19 +142,29 @@ class ActivityClient:
         """`get` of records, as many pages as the answer names: one client was seen to follow them
         here too (section 1.5), and what lies behind a link would be missed without a word.
 
-        Raises `AnswerTooLarge` besides.
+        Raises `BrokenOff` besides.
         """
         pages = [self.get(url, Asked.BLOB)]
+        try:
+            self._follow(url, pages)
+        except Throttled:
+            raise
+        except (Transient, Lost) as error:
+            raise BrokenOff(error, pages) from None
+        return pages
+
+    def _follow(self, url: str, pages: list[Answer]) -> None:
+        """Add what lies behind the first page. Raises as `get`, and when there is no end of it."""
         asked, size = {url}, len(pages[0].body)
         while link := self.next_page(pages[-1]):
             if link in asked or len(asked) == _MOST_PAGES:
                 raise Transient("the pages of a blob do not end", "It is fetched again later.")
             asked.add(link)
-            pages.append(self.get(link, Asked.BLOB))
-            size += len(pages[-1].body)
+            page = self.get(link, Asked.BLOB)
+            size += len(page.body)
             if size > MAX_BLOB_BYTES:
                 raise AnswerTooLarge(f"a blob is larger than {MAX_BLOB_BYTES} bytes")
-        return pages
+            pages.append(page)
 
     def post(self, url: str) -> Answer:
         return self._asked("POST", self._checked(url), Asked.LISTING)

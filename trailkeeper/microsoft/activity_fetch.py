@@ -22,7 +22,7 @@ from trailkeeper.errors import (
     Unavailable,
 )
 from trailkeeper.microsoft.activity_blob import UnreadableBlob, lag_seconds, read_blob
-from trailkeeper.microsoft.activity_client import ActivityClient
+from trailkeeper.microsoft.activity_client import ActivityClient, BrokenOff
 from trailkeeper.microsoft.answer import Answer
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.blob import MOST_ATTEMPTS, Blob, BlobMark, BlobState
@@ -122,7 +122,7 @@ class Fetching:
             self._left.append(blob.created_at)
             return
         try:
-            records = self._read(future.result())
+            records = self._read(future)
         except _STOPS as error:
             self._taken_for_outage.clear()
             self.interrupted = error
@@ -140,12 +140,13 @@ class Fetching:
         else:
             self._done(blob, records)
 
-    def _read(self, pages: Sequence[Answer]) -> RecordColumns:
-        """The records of a blob's pages. Raises `UnreadableBlob` with what is readable of all."""
-        first, *more = pages
-        if not more:
-            return read_blob(first.body, self._reader, first.request_id)
-        records, bad = RecordColumns(), None
+    def _read(self, future: Future[list[Answer]]) -> RecordColumns:
+        """The records of a blob's pages. Raises `UnreadableBlob` with what is readable of all, and
+        what the blob's first page raised."""
+        pages, bad = _came(future)
+        if len(pages) == 1 and not bad:
+            return read_blob(pages[0].body, self._reader, pages[0].request_id)
+        records = RecordColumns()
         for page in pages:
             try:
                 records.extend(read_blob(page.body, self._reader, page.request_id))
@@ -232,3 +233,12 @@ class Fetching:
                 log.warning("blob_shelved")
             else:
                 log.warning("blob_failed")
+
+
+def _came(future: Future[list[Answer]]) -> tuple[Sequence[Answer], UnreadableBlob | None]:
+    """The pages of a blob that came, and why there are no more if there should be."""
+    try:
+        return future.result(), None
+    except BrokenOff as error:
+        why = UnreadableBlob(error.summary, error.remedy, error.code, error.request_id)
+        return error.pages, why
