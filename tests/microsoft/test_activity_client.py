@@ -55,7 +55,9 @@ class Pages:
         return Answer(200, headers, RECORD % len(self.asked))
 
 
-def fetched(links: Iterator[str], attempts: int) -> tuple[Fetching, Sink, Pages]:
+def fetched(
+    links: Iterator[str], attempts: int, expires_at: datetime = NOW + timedelta(days=7)
+) -> tuple[Fetching, Sink, Pages]:
     """One blob at `ROOT`, after so many failed looks."""
     still, pages, sink = Still(), Pages(links), Sink()
     client = ActivityClient(
@@ -68,7 +70,7 @@ def fetched(links: Iterator[str], attempts: int) -> tuple[Fetching, Sink, Pages]
         still,
         ServiceClock(still),
     )
-    blob = Blob("Audit.General", "1", f"{ROOT}/1", NOW, NOW + timedelta(days=7), attempts)
+    blob = Blob("Audit.General", "1", f"{ROOT}/1", NOW, expires_at, attempts)
     with ThreadPoolExecutor(1) as pool:
         fetching = Fetching(client, pool, 1, sink, lambda: None, NOW)
         fetching.run([blob])
@@ -101,6 +103,13 @@ def test_a_page_that_does_not_come(monkeypatch: pytest.MonkeyPatch, to: str, att
     assert (sink.received > 0) is last
     assert all(url.startswith(f"{ROOT}/1") for url in pages.asked)
     assert len(pages.asked) < 30
+
+
+def test_the_last_look_is_that_after_which_the_blob_is_gone() -> None:
+    """Of a blob that has expired what came is kept, too: nobody asks for it again."""
+    fetching, sink, _ = fetched(iter([f"{ROOT}/1"] * 9), 0, expires_at=NOW)
+    assert [mark.state for mark in fetching.marks] == [BlobState.LOST]
+    assert sink.received == 1
 
 
 def test_all_pages_are_read() -> None:

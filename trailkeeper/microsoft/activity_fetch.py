@@ -207,6 +207,7 @@ class Fetching:
     def _bad(self, blob: Blob, error: TrailkeeperError, readable: RecordColumns) -> None:
         """One more failed look; after the last one what is readable of it is kept."""
         if blob.expires_at <= self._client.now():
+            self._sink.add(readable)
             self._mark(blob, BlobState.LOST, error)
         elif blob.attempts + 1 < MOST_ATTEMPTS:
             self._mark(blob, BlobState.LISTED, error)
