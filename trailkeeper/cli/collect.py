@@ -174,7 +174,7 @@ def _announce(world: World, asked: _Asked, added: int, waits: bool) -> None:
     planned = f"{asked.tenant.name}: {output.counted(added, 'segment')} planned"
     hindrance = _nobody_works(world.settings)
     if hindrance:
-        output.note(f"{planned}; it waits in the ledger.")
+        output.note(f"{planned}; the work waits in the ledger.")
         output.note(f"warning: {hindrance}")
         if waits:
             minutes = (world.settings.service.lease + PATIENCE) / timedelta(minutes=1)
