@@ -84,7 +84,7 @@ def make_pair(
     *,
     key: Key | None = None,
     bits: int = 2048,
-    begins: timedelta = timedelta(minutes=-15),
+    begins: timedelta = timedelta(days=-1),
     ends: timedelta = timedelta(days=365),
     issued_by: Pair | None = None,
     name: str = "trailkeeper test",
