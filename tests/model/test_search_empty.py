@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -176,6 +177,23 @@ def test_emptiness_is_witnessed_by_a_known_row() -> None:
     assert finding.verdict is Verdict.EMPTY_CONFIRMED
     assert finding.evidence["witness"] == 1
     assert walk.calls == 3, "the part, its witness, and whether auditing is on"
+
+
+def test_a_liar_of_whom_little_is_known_is_not_believed_at_eight_looks() -> None:
+    """D10: few truths and a lie about longer time ask for more looks than are ever taken."""
+
+    class IncludesTheEnd(Hiding):
+        hides = staticmethod(longer_than(6 * HOUR))
+
+        def _within(self, window: Window) -> list[tuple[int, str]]:
+            return super()._within(Window(window.start, window.end + timedelta(microseconds=1)))
+
+    full = [9 * HOUR, 20 * HOUR, 40 * HOUR]
+    times = [DAY.start + at for at in full for _ in range(CAP + 10)]
+    limits = replace(LIMITS, rows_per_attempt=10 * CAP)
+    service = IncludesTheEnd(times, count="rows")
+    walk = SearchWalk(service, Window(DAY.start, DAY.end + 24 * HOUR), limits)
+    assert not _missing_but_proven(service, walk.run())
 
 
 def test_a_row_of_the_second_before_is_no_row_of_the_window() -> None:

@@ -92,7 +92,7 @@ class EmptyAnswers:
         lies, truths = self._experience(window, slack=0.1)
         odds = (lies + 1) / (lies + truths + 2)
         looks = max(SECOND_SIGHT + 1, math.ceil(math.log(_DOUBT) / math.log(odds)))
-        return looks if lies else min(looks, MOST_LOOKS)
+        return looks if self.lies else min(looks, MOST_LOOKS)
 
     def hopeless(self, window: Window) -> bool:
         """Whether this service was only ever seen to hide the rows of windows as long."""
