@@ -19,6 +19,7 @@ from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchPort, SearchWalk
+from trailkeeper.model.search_witness import Witness, Witnesses
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, subtract, total
@@ -188,9 +189,10 @@ class KeepsOneBack(Service):
         lying: Sequence[int],
         *,
         order: str = "newest_first",
+        count: str = "total",
     ) -> None:
         """`lost`: which row, oldest first."""
-        super().__init__(times, order=order)
+        super().__init__(times, order=order, count=count)
         self.lost = self.rows[lost][1]
         self.lying = lying
 
@@ -469,6 +471,52 @@ def test_a_full_second_is_not_asked_for_again_and_again(order: str) -> None:
     assert service.landed == {key for _, key in service.rows}
     assert all(f.verdict.proven for f in walk.findings)
     assert walk.rows <= 20 * CAP, walk.rows
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_full_second_at_the_edge_is_read_without_the_overlap(seed: int) -> None:
+    """The answer that settles a claim has rows of its neighbour: the second is asked by itself."""
+    times = [DAY.start] * (CAP + 10) + _spread(200)
+    walk = _walk(ReachesBack(times, order="sample_then_sort", count="rows", seed=seed))
+    assert all(f.verdict.proven for f in walk.findings)
+
+
+def test_rows_beside_a_window_are_no_look_at_it() -> None:
+    """D3: an answer that the second before fills, or that keeps rows back, agrees with nothing."""
+
+    class BesideACrowd(KeepsOneBack, ReachesBack):
+        pass
+
+    second, full = DAY.start + timedelta(hours=8), CAP + 10
+    rows = [second] * full + [second + timedelta(hours=2)] * full
+    service = BesideACrowd(rows, 0, (1, 2, 4, 5), order="oldest_first", count="rows")
+    walk = SearchWalk(
+        service,
+        Window(second + timedelta(seconds=1), DAY.end),
+        LIMITS,
+        known_doubts=Doubts(LIMITS, counts=True),
+        empties=EmptyAnswers(Witnesses([Witness(second, service.rows[1][1])]), unknown=False),
+    )
+    assert not _missing_but_proven(service, walk.run())
+
+
+def test_an_answer_with_all_rows_proves_no_order() -> None:
+    """It says that there is more, and there is none: whatever chose its rows had no choice."""
+    told: list[bool] = []
+
+    class SaysMore(Service):
+        def ask(
+            self, window: Window, record_type: str = "", *, tight: bool = False
+        ) -> SearchAnswer:
+            return replace(super().ask(window), more_available=self.calls == 1)
+
+        def tell_order(self, *, proven: bool) -> None:
+            told.append(proven)
+
+    walk = _walk(SaysMore(_spread(20)))
+    assert all(f.verdict.proven for f in walk.findings)
+    assert not walk.order_proven
+    assert told == []
 
 
 @pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])

@@ -52,6 +52,10 @@ class Covered:
         """Whether most of the answer's rows lie in the covered part."""
         return 2 * len(keys_between(self.answer, self.window)) > self.answer.rows
 
+    def chose(self, rest: SearchAnswer) -> bool:
+        """Whether `rest`, asked beyond the covered part, shows that the answer left rows out."""
+        return not set(rest.keys) <= set(self.answer.keys)
+
     def rest_of(self, window: Window) -> Window:
         """What of the asked `window` is left to ask."""
         (rest,) = subtract([window], [self.window])

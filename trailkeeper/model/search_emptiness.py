@@ -274,9 +274,14 @@ class EmptyPart:
             return Hidden(answer)
         if reason := answer.unclean():
             return self._narrower(reason)
-        if answer.rows and other.covers(self.window) and self.port.whole(answer):
+        if not answer.rows:
+            return None
+        whole, beyond = self.port.whole(answer), other.covers(self.window)
+        if whole and beyond:
             return Proven({"looks": 1 + self.looked, "witness": answer.rows})
-        return None
+        if whole or beyond:
+            return None
+        return self._narrower("rows beside it may stand in the place of its own")
 
     def _narrower(self, reason: str) -> Emptiness:
         """Pieces as long as the service was seen to answer truthfully, else halves."""

@@ -210,7 +210,7 @@ class SearchWalk:
         assert claim is not None  # noqa: S101 - the caller chose the parts that have one
         answer = self._ask(claim.overlap)
         shown = self._is_sure(answer) and keys_between(answer, claim.overlap) == claim.expected
-        if shown and self._ordered(claim):
+        if shown and self._ordered(claim, answer):
             part.release_claim()
             self._confirm(claim)
 
@@ -360,10 +360,14 @@ class SearchWalk:
             return True
         seen = keys_between(answer, claim.overlap)
         missing = claim.expected - seen
-        if missing and (not answer.truncated(self._cap) or self._ordered(claim)):
+        if missing and (not answer.truncated(self._cap) or self._ordered(claim, answer)):
             self._lacking(part, answer, len(missing))
             return False
-        holds = seen == claim.expected and self._bears_out(answer, claim) and self._ordered(claim)
+        holds = (
+            seen == claim.expected
+            and self._bears_out(answer, claim)
+            and self._ordered(claim, answer)
+        )
         part.release_claim()
         if holds:
             self._confirm(claim)
@@ -405,7 +409,10 @@ class SearchWalk:
     def _full(self, part: Part, answer: SearchAnswer) -> None:
         """More rows than one answer holds: keep what order covers, or cut where the rows lie."""
         if part.window.duration <= SECOND:
-            self._dense(part.window, answer)
+            if answer.asked == part.window:
+                self._dense(part.window, answer)
+            else:  # rows of a claim's overlap, which no question about the second brings
+                self._push([Part(part.window)])
             return
         claim = None
         if self._refuted < _REFUTED:
@@ -473,13 +480,14 @@ class SearchWalk:
             evidence["second_look"] = doubt
         self._complete(part.window, answer, evidence)
 
-    def _ordered(self, claim: Covered) -> bool:
-        """Whether the order is known to choose the rows, and this answer gives no cause to doubt
-        that it has them all.
+    def _ordered(self, claim: Covered, rest: SearchAnswer) -> bool:
+        """Whether the order is known to choose the rows, and the answer that claims gives no cause
+        to doubt that it has them all; `rest`: what came beyond it.
 
         The order is proven before the first claim closes; by then another walk of this tenant may
         have done that. An answer that is doubted has to prove its own claim. A claim of few of its
-        answer's rows proves itself, and not the order: chance may have chosen those.
+        answer's rows proves itself, and not the order: chance may have chosen those; and so does
+        an answer with all rows there are, whatever it said of more: nothing was chosen.
         """
         doubt = self.doubts.of_cover(claim.answer)
         if not (self.order_proven or doubt):
@@ -488,7 +496,7 @@ class SearchWalk:
             return True
         if not self._stands_alone(claim):
             return False
-        if not self.order_proven and claim.covers_most():
+        if not self.order_proven and claim.covers_most() and claim.chose(rest):
             self.order_proven = True
             self.port.tell_order(proven=True)
         if doubt:
