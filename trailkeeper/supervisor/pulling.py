@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import structlog
@@ -97,9 +98,10 @@ def _end(pool: ProcessPoolExecutor) -> None:
     """Let the processes finish what they pull, but wait for none for ever.
 
     A process that is killed while it waits for work takes the queue's lock with it: the others,
-    which ignore SIGTERM, would wait for it as long as they live, and the pool for them.
+    which ignore SIGTERM, would wait for it as long as they live, and the pool for them. Python 3.12
+    waits so under the lock that `shutdown` takes, whatever `wait` says.
     """
-    pool.shutdown(wait=False, cancel_futures=True)
+    Thread(target=lambda: pool.shutdown(wait=False, cancel_futures=True), daemon=True).start()
     children = multiprocessing.active_children()
     if not _ended(children):
         _kill(children)
