@@ -217,7 +217,7 @@ class Worklist(Protocol):
         ...
 
     def waiting_feeds(self, now: datetime) -> set[str]:
-        """Tenants whose latest poll of the feed is still due or under way, and never failed."""
+        """Tenants with a poll of the feed that is due, under way, or failed a few times so far."""
         ...
 
     def blob_lags(self, tenant: str | None, since: datetime, until: datetime) -> list[BlobLag]:

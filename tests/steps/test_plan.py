@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.clocks import HandClock
+from trailkeeper.errors import Transient
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.model.window import Axis, Window
-from trailkeeper.ports import Parking
+from trailkeeper.model.turn import Turn
+from trailkeeper.model.window import Axis, Window, union
+from trailkeeper.ports import Parking, Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings, load
 from trailkeeper.steps.plan import announce_due, announce_more, announce_next, plan_feeds
+from trailkeeper.steps.pull import PullStep
+from trailkeeper.store.landing import FileLanding
 from trailkeeper.store.ledger import SqlLedger
 from trailkeeper.store.outbox import SqlOutbox
 
@@ -102,6 +108,52 @@ def test_a_poll_that_waits_is_followed_by_none(settings: Settings, ledger: SqlLe
     plan_feeds(settings, ledger, said, NOW + timedelta(minutes=10))
     (segment,) = ledger.segments(said.taken()[:1])
     assert segment.window.duration == timedelta(minutes=8)
+
+
+class Down:
+    """A source that is out of order until it is not."""
+
+    source = Source.ACTIVITY
+    broken = True
+    asked = 0
+
+    def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
+        self.asked += 1
+        if self.broken:
+            return Pulled((), 1, interrupted=Transient("the feed answered HTTP 503"))
+        return Pulled((Finding(window, Verdict.COMPLETE, NOW),), 4)
+
+    def check(self, tenant: str) -> Iterator[Rung]:
+        yield from ()
+
+
+def test_a_feed_that_is_away_piles_up_few_polls(
+    settings: Settings, ledger: SqlLedger, tmp_path: Path
+) -> None:
+    """Six hours of errors leave few polls, which ask seldom; once it answers, the newest time is
+    read within minutes."""
+    stream, feed, clock = Stream("t07", Source.ACTIVITY), Down(), HandClock(NOW)
+    settings = settings.model_copy(update={"tenants": {"t07": settings.tenants["t07"]}})
+    pull = PullStep(ledger, FileLanding(tmp_path), {Source.ACTIVITY: feed}, clock, HOUR, 3)
+
+    def minutes(count: int) -> None:
+        for _ in range(4 * count):
+            clock.time += 15 * SECOND
+            plan_feeds(settings, ledger, Said(), clock.now())
+            for segment in ledger.due(clock.now(), 1000, 1000, stream):
+                pull.of(segment, "worker")
+
+    minutes(6 * 60)
+    day = Window(NOW, NOW + 24 * HOUR, Axis.AVAILABLE)
+    assert len(ledger.unfinished("t07", day)) < 45
+    assert feed.asked < 2 * 6 * 60
+    feed.broken = False
+    minutes(7)
+    newest = max(found.window.end for found in ledger.findings(stream, day))
+    assert newest > clock.now() - timedelta(minutes=2)
+    minutes(61)
+    assert union(found.window for found in ledger.findings(stream, day))[0].start == NOW
+    assert len(union(found.window for found in ledger.findings(stream, day))) == 1
 
 
 def test_the_sweep_finds_what_was_lost(settings: Settings, ledger: SqlLedger) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -28,6 +29,9 @@ from trailkeeper.store.schema import blobs, notes, segments
 
 _OPEN = (BlobState.LISTED.value, BlobState.SET_ASIDE.value, BlobState.LOST.value)
 """the words of the partial index"""
+_HOLDS_UP = 8
+"""failed tries of a poll, in ten minutes, after which the next one is planned all the same: more,
+and a feed that is back waits longer; fewer, and more polls pile up meanwhile"""
 
 
 class BlobWorklist(OverEngine):
@@ -50,8 +54,8 @@ class BlobWorklist(OverEngine):
             schema.in_state(*schema.OPEN),
             segments.c.source == Source.ACTIVITY.value,
             segments.c.purpose == Purpose.INCREMENTAL.value,
-            segments.c.due_at <= now,
-            segments.c.attempts == 0,
+            segments.c.attempts < _HOLDS_UP,
+            or_(segments.c.due_at <= now, segments.c.attempts > 0),
         )
         with self._reading() as connection:
             return set(connection.scalars(query))
