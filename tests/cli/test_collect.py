@@ -80,6 +80,16 @@ def test_collecting_twice_stores_nothing_twice(seeded: Line, box: Sandbox) -> No
     assert sorted(exported(seeded)) == sorted(truth(seeded, box))
 
 
+def test_whoever_waits_is_told_why(seeded: Line, box: Sandbox) -> None:
+    """While nothing can be asked, the progress says what the service answered."""
+    box.control.set_fault("throttled", seeded.tenant, times=1, seconds=12)
+    said = seeded.collect()
+    box.control.clear_faults()
+    assert said.code == 0
+    assert "waiting: " in said.err
+    assert "429" in said.err
+
+
 def test_two_collections_at_once_share_the_work(seeded: Line, box: Sandbox) -> None:
     """Two processes that collect the same range both end well, and each record is stored once."""
     words = ("collect", "--tenant", seeded.tenant, "--from", DAYS[0], "--to", DAYS[1])

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from textwrap import shorten
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
         Wanted,
     )
 
+_TROUBLE = 80
+"""characters of why a collection waits"""
 _SourceOption = Annotated[
     str | None,
     typer.Option("--source", metavar="SOURCE", help="One source; default: all configured ones."),
@@ -205,7 +208,7 @@ def _show(shown: output.Shown, seen: CollectProgress) -> None:
     if seen.elsewhere:
         text += f", {seen.elsewhere} with other workers"
     elif seen.is_waiting:
-        text += ", waiting"
+        text += ", waiting" + (f": {shorten(seen.trouble, _TROUBLE)}" if seen.trouble else "")
     shown(seen.finished, seen.segments, text)
 
 

@@ -45,6 +45,8 @@ class CollectProgress:
     elsewhere: int
     """held by other processes"""
     merged: MergeCounts
+    trouble: str = ""
+    """why the segment that is tried next failed the last time; empty when none did"""
 
     @property
     def is_waiting(self) -> bool:
@@ -251,6 +253,8 @@ class _Run:
 
     def _tell(self, segments: Sequence[Segment]) -> None:
         states = [segment.state for segment in segments]
+        failed = [segment for segment in segments if segment.error]
+        next_try = min(failed, key=lambda segment: segment.due_at, default=None)
         self._on_progress(
             CollectProgress(
                 segments=len(self._seen),
@@ -258,6 +262,7 @@ class _Run:
                 pulling=len(self._pulling),
                 elsewhere=max(states.count(SegmentState.LEASED) - len(self._pulling), 0),
                 merged=self._merged,
+                trouble=next_try.error if next_try else "",
             )
         )
 
