@@ -118,22 +118,16 @@ def _short(seed: int, order: str, crowds: int, rate: float, from_span: timedelta
 
 
 @pytest.mark.parametrize(("order", "crowds", "rate", "from_span"), LIES)
+@pytest.mark.parametrize(
+    ("collections", "most"), [(200, 1), pytest.param(5000, 5, marks=pytest.mark.nightly)]
+)
 def test_what_is_hidden_by_chance_is_not_believed(
-    order: str, crowds: int, rate: float, from_span: timedelta
+    order: str, crowds: int, rate: float, from_span: timedelta, collections: int, most: int
 ) -> None:
-    """Of two hundred collections at most one takes hidden rows for none."""
-    short = [n for n in range(200) if _short(n, order, crowds, rate, from_span)]
-    assert len(short) <= 1, short
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize(("order", "crowds", "rate", "from_span"), LIES)
-def test_it_is_hardly_ever_believed(
-    order: str, crowds: int, rate: float, from_span: timedelta
-) -> None:
-    """The same of five thousand."""
-    short = [n for n in range(5000) if _short(n, order, crowds, rate, from_span)]
-    assert len(short) <= 5, short
+    """Of two hundred collections at most one takes hidden rows for none, of thousands one in a
+    thousand."""
+    short = [n for n in range(collections) if _short(n, order, crowds, rate, from_span)]
+    assert len(short) <= most, short
 
 
 @pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])

@@ -374,6 +374,22 @@ def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     assert not walk.order_proven
 
 
+def test_a_proof_that_another_walk_refutes_is_believed_no_more() -> None:
+    """A walk that relies on the order hears that it does not choose the rows, and asks again."""
+
+    class Refuted(Service):
+        def order_refuted(self) -> bool:
+            return True
+
+    for seed in range(40):
+        chance = random.Random(seed)
+        times = [DAY.start + timedelta(seconds=chance.randrange(86400)) for _ in range(3 * CAP)]
+        service = Refuted(sorted(times), order="sample_then_sort", seed=seed)
+        walk = SearchWalk(service, DAY, LIMITS, order_proven=True)
+        walk.run()
+        assert not _missing_but_proven(service, walk.findings), seed
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_rows_kept_back_say_nothing_of_the_order(seed: int) -> None:
     """D3: a service that is caught keeping rows back is still believed its order."""

@@ -174,6 +174,12 @@ class OrderNote:
             return self._told(_PROVEN) and not self._told(_REFUTED)
         return False
 
+    def refuted(self) -> bool:
+        """A walk that relies on a proof goes on with it while the ledger is out of reach."""
+        with suppress(Unavailable):
+            return self._told(_REFUTED)
+        return False
+
     def still_proven(self, before: bool) -> bool:
         """Whether it is, for the record: a proof whose week has just ended is no change."""
         with suppress(Unavailable):
@@ -225,6 +231,9 @@ class AuditSearch(SearchPort):
 
     def order_known(self) -> bool:
         return self.order.known()
+
+    def order_refuted(self) -> bool:
+        return self.order.refuted()
 
     def tell_order(self, *, proven: bool) -> None:
         self.order.tell(proven=proven)

@@ -129,6 +129,10 @@ class SearchPort:
         """Whether the order of this tenant's answers was proven to choose their rows."""
         return False
 
+    def order_refuted(self) -> bool:
+        """Whether a walk of this tenant has found such a proof not to hold."""
+        return False
+
     def tell_order(self, *, proven: bool) -> None:
         """Tell the tenant's other walks that it was, or that a proof did not hold."""
 
@@ -303,7 +307,7 @@ class SearchWalk:
             self._full(part, answer)
         elif missing := self._missing(part.window, answer):
             self._held.append(answer)
-            self._lacking(part, answer, missing)
+            self._distrust_lacking(part, answer, missing)
         elif keys_between(answer, part.window) or UNTIMED in answer.times:
             self._short(part, answer)
         else:
@@ -321,7 +325,7 @@ class SearchWalk:
         seen = {key for held, both in common if both for key in keys_between(held, both)}
         return len(seen - set(answer.keys))
 
-    def _lacking(self, part: Part, answer: SearchAnswer, missing: int) -> None:
+    def _distrust_lacking(self, part: Part, answer: SearchAnswer, missing: int) -> None:
         """It has not all the rows that an earlier answer had."""
         if not answer.rows:
             self.empties.hid(answer.asked)
@@ -361,7 +365,7 @@ class SearchWalk:
         seen = keys_between(answer, claim.overlap)
         missing = claim.expected - seen
         if missing and (not answer.truncated(self._cap) or self._ordered(claim, answer)):
-            self._lacking(part, answer, len(missing))
+            self._distrust_lacking(part, answer, len(missing))
             return False
         holds = (
             seen == claim.expected
@@ -490,6 +494,8 @@ class SearchWalk:
         an answer with all rows there are, whatever it said of more: nothing was chosen.
         """
         doubt = self.doubts.of_cover(claim.answer)
+        if self.order_proven and self.port.order_refuted():  # by a walk at the same time
+            self.order_proven = False
         if not (self.order_proven or doubt):
             self.order_proven = self.port.order_known()
         if self.order_proven and not doubt:
@@ -594,7 +600,7 @@ class SearchWalk:
         Otherwise the halves take the part's place, with the answers that are at hand already.
         """
         answers = {window: self._ask(window) for window in looks}
-        if self._bear_out(answer, answers.values()):
+        if self._same_in_pieces(answer, answers.values()):
             return True
         self._held.append(answer)
         halves = part.window.halves()
@@ -605,7 +611,7 @@ class SearchWalk:
             self._push(Part(h, depth=part.depth, answer=at_hand.get(h)) for h in halves)
         return False
 
-    def _bear_out(self, answer: SearchAnswer, others: Collection[SearchAnswer]) -> bool:
+    def _same_in_pieces(self, answer: SearchAnswer, others: Collection[SearchAnswer]) -> bool:
         """Whether the answers to all its pieces have just its rows."""
         sure = all(map(self._is_sure, others))
         if self.doubts.keeps_back(answer):  # what has no rows may keep back all there are
@@ -621,7 +627,7 @@ class SearchWalk:
             return False
         if answer.unclean() or answer.truncated(self._cap):
             return False
-        if not self._bear_out(answer, [self._ask(half) for half in halves]):
+        if not self._same_in_pieces(answer, [self._ask(half) for half in halves]):
             return False
         self.doubts.unfounded(doubt, answer)
         return True
