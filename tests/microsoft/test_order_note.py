@@ -78,10 +78,10 @@ def test_without_a_ledger_nothing_is_known_and_nothing_breaks() -> None:
 
 def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:
     """Of two walks that began alike, the one that ends later adds only what it changed."""
-    before = SearchHabits(probed_at=NOW, harmless=("count_zero", "other"), largest_answer=100)
+    before = SearchHabits(probed_at=NOW, looks=(("count_zero", 1, 0),), largest_answer=100)
     busy = SearchHabits(
         probed_at=NOW,
-        harmless=("other", "warning"),
+        looks=(("count_zero", 1, 1), ("warning A", 3, 0)),
         largest_answer=137,
         gives=137,
         result_count=CountMeaning.PAGE,
@@ -90,22 +90,46 @@ def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:
     assert busy.onto(before, before) == busy
     assert idle.onto(busy, before) == busy
     assert SearchHabits().onto(busy, SearchHabits()) == busy
-    both = SearchHabits(probed_at=NOW, harmless=("count_zero", "more", "other")).onto(busy, before)
-    assert both.harmless == ("more", "other", "warning")
+    looks = (("count_zero", 2, 0), ("warning A", 1, 0), ("warning B", 0, 1))
+    both = SearchHabits(probed_at=NOW, looks=looks).onto(busy, before)
+    assert both.looks == (("count_zero", 2, 1), ("warning A", 4, 0), ("warning B", 0, 1))
 
 
-def test_a_hint_that_was_borne_out_is_harmless_no_more() -> None:
-    """Another walk found the same warning harmless meanwhile; the next one looks twice again."""
+def test_what_a_hint_was_worth_is_counted_over_all_walks() -> None:
+    """A warning is thought to say nothing after a dozen looks, whoever made them, that brought
+    nothing; one that brought more wants as many again."""
     warned = SearchAnswer(WINDOW, NOW, [str(n) for n in range(60)], [0] * 60, 0, ["All is well"])
-    before = SearchHabits(probed_at=NOW)
-    trusting, caught = before.doubts(SearchLimits()), before.doubts(SearchLimits())
-    reason = trusting.of(warned)
-    trusting.unfounded(reason, warned)
-    assert not trusting.of(warned)
-    noted = before.doubting(trusting).onto(before, before, trusting.borne_out)
-    caught.founded(reason, warned)
-    noted = before.doubting(caught).onto(noted, before, caught.borne_out)
-    assert noted.doubts(SearchLimits()).of(warned) == reason
+    noted = before = SearchHabits(probed_at=NOW)
+    reason = before.doubts(SearchLimits()).of(warned)
+    assert reason == "warning All is well"
+
+    def walk(*founded: bool) -> bool:
+        """Walks beside each other, a look each; whether their next one looks again."""
+        nonlocal noted, before
+        for brought_more in founded:
+            doubts = before.doubts(SearchLimits())
+            (doubts.founded if brought_more else doubts.unfounded)(reason, warned)
+            noted = before.doubting(doubts).onto(noted, before)
+        noted = before = SearchHabits.from_text(noted.to_text())
+        return bool(noted.doubts(SearchLimits()).of(warned))
+
+    assert walk(*[False] * 11)
+    assert not walk(False)
+    assert walk(True)
+    assert walk(*[False] * 11)
+    assert not walk(False)
+
+
+def test_a_service_that_words_each_warning_anew_fills_no_ledger() -> None:
+    """Of its hints those are kept that were met most."""
+    doubts = SearchHabits().doubts(SearchLimits())
+    keys = [str(n) for n in range(60)]
+    for number in [*range(1000), 7, 7]:
+        warned = SearchAnswer(WINDOW, NOW, keys, [0] * 60, 0, [f"All is well, id {number}"])
+        doubts.unfounded(doubts.of(warned), warned)
+    kept = SearchHabits(probed_at=NOW).doubting(doubts)
+    assert len(kept.to_text()) < 5000
+    assert ("warning All is well, id 7", 3, 0) in kept.looks
 
 
 def test_the_lies_of_walks_at_the_same_time_are_all_remembered() -> None:

@@ -130,6 +130,54 @@ def test_what_is_hidden_by_chance_is_not_believed(
     assert len(short) <= most, short
 
 
+class DropsByChance(HidesByChance):
+    """Each answer carries a warning that nobody has described; a tenth of them lack a row."""
+
+    drops = 0.1
+
+    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
+        landed = set(self.landed)
+        answer = super().ask(window, record_type, tight=tight)
+        if not answer.rows:
+            return answer
+        keys, times = list(answer.keys), list(answer.times)
+        if self.random.random() < self.drops:
+            row = self.random.randrange(len(keys))
+            del keys[row], times[row]
+            self.landed = landed.union(keys)
+        told = {"result_count": len(keys) or None, "warnings": ["Shown as they are"]}
+        return replace(answer, keys=keys, times=times, **told)
+
+
+def _dropping(seed: int, drops: float) -> tuple[DropsByChance, Collected]:
+    source = random.Random(seed)
+    seconds = [source.uniform(0, 2 * 86_400) for _ in range(800)]
+    times = [DAY.start + timedelta(seconds=second) for second in seconds]
+    service = DropsByChance(times, from_span=timedelta(), rate=0, order="newest_first", seed=seed)
+    service.drops = drops
+    return service, _collect(service)
+
+
+@pytest.mark.parametrize(
+    ("collections", "most"), [(100, 2), pytest.param(2000, 40, marks=pytest.mark.nightly)]
+)
+def test_a_warning_that_is_true_now_and_then_is_heeded(collections: int, most: int) -> None:
+    """It stands beside each answer, whether that has all rows or not; one collection of fifty may
+    take it for a habit."""
+    runs = (_dropping(seed, 0.1) for seed in range(collections))
+    short = sum(bool(_missing_but_proven(service, found.findings)) for service, found in runs)
+    assert short <= most
+
+
+def test_a_warning_that_says_nothing_becomes_a_habit() -> None:
+    """Of an honest service: a dozen second looks, and no more from then on."""
+    service, found = _dropping(seed=0, drops=0)
+    assert all(finding.verdict.proven for finding in found.findings)
+    looks = [finding for finding in found.findings if "second_look" in finding.evidence]
+    assert len(looks) < len(found.findings) / 2
+    assert service.calls <= 3 * len(service.rows) / CAP, service.calls
+
+
 @pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
 def test_an_honest_service_with_full_seconds_is_proven_in_few_rows(order: str) -> None:
     """Full seconds are cut out: they are not brought again by each question beside them."""

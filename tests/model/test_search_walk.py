@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -233,7 +234,7 @@ def test_what_was_borne_out_before_the_service_counted_is_asked_again() -> None:
     four = (1, 2, 3, 4)
     _walk_back(KeepsOneBack(_spread(CAP + 20), -1, four, order="none"))
     _walk_back(KeepsOneBack(_spread(CAP + 20), -1, four))
-    habit = Doubts(LIMITS, harmless={COUNT_ZERO})
+    habit = Doubts(LIMITS, looks=Counter({(COUNT_ZERO, False): 1}))
     _walk_back(KeepsOneBack(_spread(6 * CAP), -1, four, order="none"), habit)
 
 

@@ -109,7 +109,7 @@ class ExchangeSource:
             order_proven=search.order.still_proven(search.habits.order_proven),
         ).doubting(walk.doubts)
         habits = habits.believing(walk.empties).beside(noted.habits)
-        habits = habits.onto(noted.habits, known.habits, walk.doubts.borne_out)
+        habits = habits.onto(noted.habits, known.habits)
         if changes := habits.changed(known.habits):
             log.warning("search_habits_changed", tenant=tenant, **changes)
         if habits != noted.habits:

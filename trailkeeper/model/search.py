@@ -169,6 +169,12 @@ def keys_between(answer: SearchAnswer, window: Window) -> set[str]:
     return {k for k, t in zip(answer.keys, answer.times, strict=True) if low <= t < high}
 
 
+def keys_not_beside(answer: SearchAnswer, window: Window) -> set[str]:
+    """Those in `window`, and those of which nobody can tell."""
+    untimed = {k for k, t in zip(answer.keys, answer.times, strict=True) if t == UNTIMED}
+    return keys_between(answer, window) | untimed
+
+
 def covered_time(window: Window, answer: SearchAnswer) -> tuple[datetime, Window | None]:
     """The last row's edge and the part of `window` on the near side of it.
 

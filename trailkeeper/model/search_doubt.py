@@ -1,11 +1,12 @@
 """Hints that rows are missing from a short answer: each is a reason to look twice, never proof.
 
-A hint that the second look contradicts is this tenant's habit and costs nothing from then on; one
-that it confirms teaches how much the service really gives at a time.
+A hint that second looks contradict is this tenant's habit and costs nothing from then on; one that
+they bear out teaches how much the service really gives at a time.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from trailkeeper.model.search import SearchAnswer, SearchLimits, says_more
@@ -18,17 +19,25 @@ _DEFAULT_SIZE = 100
 """rows of a service that ignores ResultSize (identity-and-exchange.md, section 4.1)"""
 _ENOUGH = 50
 """rows whose second look says something about the habit, and not only about the window"""
+_WARNING = "warning "
+_LOOKS_AT_A_WARNING = 12
+"""second looks that bring nothing before a warning is thought to say nothing; each that brings
+more wants as many again. Never to count is how whole years of the service are (D3); a warning that
+nobody has described may be said of any answer, and true of few."""
+
+Looks = Counter[tuple[str, bool]]
+"""second looks by hint, and by whether they brought more"""
 
 
 @dataclass
 class Doubts:
     """What one tenant's short answers are worth.
 
-    `harmless`, `verified`, `cap` and `counted` outlive the walk.
+    `looks`, `verified`, `cap` and `counted` outlive the walk.
     """
 
     limits: SearchLimits
-    harmless: set[str] = field(default_factory=set)
+    looks: Looks = field(default_factory=Counter)
     verified: int = 0
     """rows of the largest answer that was found to be whole, or full: the service gives as much"""
     counts: bool = False
@@ -39,8 +48,6 @@ class Doubts:
     """rows of the last answer below `cap` that said there is more and kept none back"""
     counted: bool | None = None
     """as `counts`, of this walk's answers alone; None while none of them told"""
-    borne_out: set[str] = field(default_factory=set)
-    """hints of which the last second look in this walk brought more"""
 
     def __post_init__(self) -> None:
         self.cap = self.cap or self.limits.cap
@@ -57,10 +64,7 @@ class Doubts:
 
     def of(self, answer: SearchAnswer) -> str:
         """The first reason to look at a clean, short answer twice; empty when there is none."""
-        for reason in self._reasons(answer):
-            if reason not in self.harmless:
-                return reason
-        return ""
+        return next((r for r in self._reasons(answer) if not self._harmless(r)), "")
 
     def of_cover(self, answer: SearchAnswer) -> str:
         """The first reason to doubt that a full answer has all rows of the time it covers.
@@ -70,7 +74,7 @@ class Doubts:
         more.
         """
         told = (r for r in self._reasons(answer) if r not in (COUNT_HIGH, LARGEST))
-        if reason := next((r for r in told if r not in self.harmless), ""):
+        if reason := next((r for r in told if not self._harmless(r)), ""):
             return reason
         return FEWER if answer.rows < self.cap and answer.rows != self.whole else ""
 
@@ -79,7 +83,7 @@ class Doubts:
         return bool(answer.rows) and answer.result_count == 0 and self.counts
 
     def _reasons(self, answer: SearchAnswer) -> list[str]:
-        reasons = [f"warning {w[:100]}" for w in answer.warnings if not says_more(w)]
+        reasons = [f"{_WARNING}{w[:100]}" for w in answer.warnings if not says_more(w)]
         if self.keeps_back(answer):
             reasons.append(f"{COUNT_ZERO}, though it counts")
         elif answer.rows and answer.result_count == 0:
@@ -96,20 +100,30 @@ class Doubts:
             return False
         return rows > self.verified or rows == _DEFAULT_SIZE or rows % 1000 == 0
 
+    def _harmless(self, reason: str) -> bool:
+        """Whether it is this tenant's habit: second looks brought nothing, often enough."""
+        wanted = _looks_wanted(reason) * (1 + self.looks[reason, True])
+        return 0 < wanted <= self.looks[reason, False]
+
     def unfounded(self, reason: str, answer: SearchAnswer) -> None:
         """The second look brought exactly the same."""
         if reason == FEWER:  # of a cut answer: its size tells nothing of short ones
             self.whole = answer.rows
             return
         self.verified = max(self.verified, answer.rows)
-        may_be_habit = reason == COUNT_ZERO or reason.startswith("warning ")
-        if may_be_habit and answer.rows >= _ENOUGH:
-            self.harmless.add(reason)
-            self.borne_out.discard(reason)
+        if _looks_wanted(reason) and answer.rows >= _ENOUGH:
+            self.looks[reason, False] += 1
 
     def founded(self, reason: str, answer: SearchAnswer) -> None:
         """The second look brought more."""
-        self.harmless.discard(reason)
-        self.borne_out.add(reason)
+        if _looks_wanted(reason):
+            self.looks[reason, True] += 1
         if reason in (LARGEST, COUNT_HIGH) and answer.rows >= _DEFAULT_SIZE:
             self.cap = min(self.cap, answer.rows)
+
+
+def _looks_wanted(reason: str) -> int:
+    """Second looks without a finding that make a habit of it; 0 where it never is one."""
+    if reason.startswith(_WARNING):
+        return _LOOKS_AT_A_WARNING
+    return 1 if reason == COUNT_ZERO else 0

@@ -15,11 +15,12 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from trailkeeper.model.search import SearchAnswer, SearchLimits
-from trailkeeper.model.search_doubt import Doubts
+from trailkeeper.model.search_doubt import Doubts, Looks
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_witness import Witness, Witnesses
 
 PROVEN_FOR = timedelta(days=7)
+_MOST_HINTS = 50
 
 
 class CountMeaning(StrEnum):
@@ -49,8 +50,8 @@ class SearchHabits:
     """most rows that one call without a session is known to return (`Doubts.verified`)"""
     order_proven: bool = False
     """a full answer's order was found to choose its rows"""
-    harmless: tuple[str, ...] = ()
-    """hints that were contradicted by a second look (`Doubts.harmless`)"""
+    looks: tuple[tuple[str, int, int], ...] = ()
+    """hints, and how many second looks brought nothing and more (`Doubts.looks`)"""
     gives: int = 0
     """what one answer was caught giving at most; 0: as much as is asked for"""
     heard: tuple[float, ...] = ()
@@ -78,14 +79,14 @@ class SearchHabits:
     def doubts(self, limits: SearchLimits) -> Doubts:
         """What a walk of this tenant begins with."""
         counts = self.counts or self.result_count in (CountMeaning.TOTAL, CountMeaning.PAGE)
-        return Doubts(limits, set(self.harmless), self.largest_answer, counts, self.gives)
+        return Doubts(limits, _looks(self.looks), self.largest_answer, counts, self.gives)
 
     def doubting(self, doubts: Doubts) -> SearchHabits:
         """What a walk's doubts have come to."""
         gives = doubts.cap if doubts.cap < doubts.limits.cap else 0
         return replace(
             self,
-            harmless=tuple(sorted(doubts.harmless)),
+            looks=_kept_looks(doubts.looks),
             largest_answer=doubts.verified,
             gives=gives,
             counts=self.counts if doubts.counted is None else doubts.counted,
@@ -112,22 +113,19 @@ class SearchHabits:
         known = Witnesses([*others.witnesses, *self.witnesses])
         return replace(self, witnesses=known.kept())
 
-    def onto(
-        self, noted: SearchHabits, before: SearchHabits, borne_out: Collection[str] = ()
-    ) -> SearchHabits:
+    def onto(self, noted: SearchHabits, before: SearchHabits) -> SearchHabits:
         """What became of `before` in this walk, applied to what is `noted` by now.
 
-        A walk that found nothing out takes nothing back of what another one did; the hints that it
-        found `borne_out` are harmless no more, whoever thought so.
+        A walk that found nothing out takes nothing back of what another one did; second looks and
+        lies of both count.
         """
         changed = {
             each.name: mine
             for each in fields(self)
             if (mine := getattr(self, each.name)) != getattr(before, each.name)
         }
-        gone = set(before.harmless) - set(self.harmless) | set(borne_out)
-        harmless = {*noted.harmless, *self.harmless} - gone
-        changed["harmless"] = tuple(sorted(harmless - (set(before.harmless) - set(noted.harmless))))
+        looked = _looks(self.looks) - _looks(before.looks)
+        changed["looks"] = _kept_looks(_looks(noted.looks) + looked)
         together = EmptyAnswers(heard=list(noted.heard))
         for seconds in (Counter(self.heard) - Counter(before.heard)).elements():
             together.hear(seconds)
@@ -170,7 +168,7 @@ class SearchHabits:
             kept = json.loads(text)
             kept["probed_at"] = datetime.fromisoformat(kept["probed_at"]).astimezone(UTC)
             kept["result_count"] = CountMeaning(kept["result_count"])
-            kept["harmless"] = tuple(kept["harmless"])
+            kept["looks"] = tuple((str(hint), int(a), int(b)) for hint, a, b in kept["looks"])
             kept["heard"] = tuple(map(float, kept.get("heard", ())))
             kept["witnesses"] = tuple(
                 Witness(datetime.fromisoformat(second).astimezone(UTC), key)
@@ -179,6 +177,20 @@ class SearchHabits:
             return cls(**kept)
         except (ValueError, TypeError, KeyError):
             return cls()
+
+
+def _looks(kept: Collection[tuple[str, int, int]]) -> Looks:
+    unfounded = {(hint, False): number for hint, number, _ in kept}
+    return Counter(unfounded | {(hint, True): number for hint, _, number in kept})
+
+
+def _kept_looks(looks: Looks) -> tuple[tuple[str, int, int], ...]:
+    """Those of the hints that were met most: a service may word each warning anew."""
+    met = Counter[str]()
+    for (hint, _), number in looks.items():
+        met[hint] += number
+    often = sorted(hint for hint, _ in met.most_common(_MOST_HINTS))
+    return tuple((hint, looks[hint, False], looks[hint, True]) for hint in often)
 
 
 def _meaning(answer: SearchAnswer, cap: int) -> CountMeaning | None:

@@ -50,6 +50,7 @@ from trailkeeper.model.search import (
     SessionAnswer,
     cut_by_rows,
     keys_between,
+    keys_not_beside,
     micros,
 )
 from trailkeeper.model.search_claim import Covered, covered_by, rows_by_hour
@@ -501,6 +502,8 @@ class SearchWalk:
         if self.order_proven and not doubt:
             return True
         if not self._stands_alone(claim):
+            if doubt:
+                self.doubts.founded(doubt, claim.answer)
             return False
         if not self.order_proven and claim.covers_most() and claim.chose(rest):
             self.order_proven = True
@@ -600,7 +603,7 @@ class SearchWalk:
         Otherwise the halves take the part's place, with the answers that are at hand already.
         """
         answers = {window: self._ask(window) for window in looks}
-        if self._same_in_pieces(answer, answers.values()):
+        if self._same_in_pieces(part.window, answer, answers.values()):
             return True
         self._held.append(answer)
         halves = part.window.halves()
@@ -611,12 +614,16 @@ class SearchWalk:
             self._push(Part(h, depth=part.depth, answer=at_hand.get(h)) for h in halves)
         return False
 
-    def _same_in_pieces(self, answer: SearchAnswer, others: Collection[SearchAnswer]) -> bool:
-        """Whether the answers to all its pieces have just its rows."""
+    def _same_in_pieces(
+        self, window: Window, answer: SearchAnswer, others: Collection[SearchAnswer]
+    ) -> bool:
+        """Whether the answers to all pieces of `window` have just the rows that `answer`, which may
+        reach beyond it, has of it."""
         sure = all(map(self._is_sure, others))
         if self.doubts.keeps_back(answer):  # what has no rows may keep back all there are
             sure = sure and all(a.rows for a in others)
-        return sure and {key for a in others for key in a.keys} == set(answer.keys)
+        again = {key for other in others for key in keys_not_beside(other, window)}
+        return sure and again == keys_not_beside(answer, window)
 
     def _whole(self, answer: SearchAnswer) -> bool:
         """Whether it is sound, or doubted without cause: its halves are asked to find out."""
@@ -627,7 +634,7 @@ class SearchWalk:
             return False
         if answer.unclean() or answer.truncated(self._cap):
             return False
-        if not self._same_in_pieces(answer, [self._ask(half) for half in halves]):
+        if not self._same_in_pieces(answer.asked, answer, [self._ask(half) for half in halves]):
             return False
         self.doubts.unfounded(doubt, answer)
         return True
