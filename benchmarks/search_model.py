@@ -26,7 +26,8 @@ from trailkeeper.model.pace import Pace
 from trailkeeper.model.planning import Cadence, plan_range
 from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer
 from trailkeeper.model.search_habits import SearchHabits
-from trailkeeper.model.search_walk import SearchPort, SearchWalk
+from trailkeeper.model.search_port import SearchPort
+from trailkeeper.model.search_walk import SearchWalk
 from trailkeeper.model.segment import Lease, Leased, NewSegment, Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
@@ -229,7 +230,7 @@ class _Run:
         pull.thread.join()
         model, walk = self.model, pull.walk
         habits = replace(
-            pull.habits, probed_at=NOW, order_proven=walk.order_proven or model.habits.order_proven
+            pull.habits, probed_at=NOW, order_proven=walk.order.proven or model.habits.order_proven
         )
         model.habits = habits.doubting(walk.doubts).believing(walk.empties)
         assert all(f.verdict.proven for f in walk.findings), walk.findings

@@ -134,8 +134,10 @@ def test_rows_hidden_from_large_questions_are_found_or_missed_by_name(
     service = _service(SHAPES[shape](1), hides)
     walks, _ = _walked(service, known=large in ABSURD)
     assert not any(_missing_but_proven(service, walk.findings) for walk in walks)
-    most = LIMITS.base_calls + LIMITS.calls_per_part * (1 + max(w.rows for w in walks) // CAP)
-    assert all(walk.calls <= most + 30 for walk in walks)
+    most = LIMITS.base_calls + LIMITS.calls_per_part * (
+        1 + max(w.asking.rows for w in walks) // CAP
+    )
+    assert all(walk.asking.calls <= most + 30 for walk in walks)
 
 
 @settings(max_examples=60, deadline=None)
@@ -165,7 +167,7 @@ def test_the_first_answer_of_a_tenant_may_be_empty(shape: str) -> None:
     (walk, *_), left = _walked(service)
     assert left == []
     assert service.landed == {key for _, key in service.rows}
-    assert walk.calls <= 1.2 * len(service.rows) / CAP + 40
+    assert walk.asking.calls <= 1.2 * len(service.rows) / CAP + 40
 
 
 def test_emptiness_is_witnessed_by_a_known_row() -> None:
@@ -176,7 +178,7 @@ def test_emptiness_is_witnessed_by_a_known_row() -> None:
     (finding,) = walk.run()
     assert finding.verdict is Verdict.EMPTY_CONFIRMED
     assert finding.evidence["witness"] == 1
-    assert walk.calls == 3, "the part, its witness, and whether auditing is on"
+    assert walk.asking.calls == 3, "the part, its witness, and whether auditing is on"
 
 
 def test_a_liar_of_whom_little_is_known_is_not_believed_at_eight_looks() -> None:
@@ -202,7 +204,7 @@ def test_a_row_of_the_second_before_is_no_row_of_the_window() -> None:
     walk = SearchWalk(service, DAY, LIMITS)
     (finding,) = walk.run()
     assert finding.verdict is Verdict.EMPTY_CONFIRMED
-    assert walk.calls == 2
+    assert walk.asking.calls == 2
 
 
 def test_a_service_that_answers_nothing_at_all_is_not_believed() -> None:
@@ -211,7 +213,7 @@ def test_a_service_that_answers_nothing_at_all_is_not_believed() -> None:
     empties = EmptyAnswers(Witnesses([Witness(DAY.start - HOUR, "id-0")]))
     walk = SearchWalk(service, DAY, LIMITS, empties=empties)
     assert {f.verdict for f in walk.run()} == {Verdict.SUSPECT}
-    assert walk.calls <= 12
+    assert walk.asking.calls <= 12
 
 
 def test_a_holiday_is_empty_and_a_dead_service_is_suspect() -> None:

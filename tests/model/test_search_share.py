@@ -171,8 +171,8 @@ def test_the_order_is_proven_once_for_all_walks() -> None:
     proving, knowing = Service(_spread(1000)), Service(_spread(1000))
     knowing.order_known = lambda: True  # type: ignore[method-assign]  # as another walk told
     first, second = _shared(proving, Others(0))[0], _shared(knowing, Others(0))[0]
-    assert first.order_proven
-    assert second.calls == first.calls - 1
+    assert first.order.proven
+    assert second.asking.calls == first.asking.calls - 1
 
 
 def _shared(service: Service, others: Others) -> tuple[SearchWalk, Others]:

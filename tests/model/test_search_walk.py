@@ -19,7 +19,8 @@ from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, 
 from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_habits import SearchHabits
-from trailkeeper.model.search_walk import SearchPort, SearchWalk
+from trailkeeper.model.search_port import SearchPort
+from trailkeeper.model.search_walk import SearchWalk
 from trailkeeper.model.search_witness import Witness, Witnesses
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
@@ -176,8 +177,8 @@ def test_an_ordered_service_costs_little_more_than_the_minimum() -> None:
     """Keeping what order covers fetches each row once, but for the overlap that proves it."""
     service = Service(_spread(1000))
     walk = _walk(service)
-    assert walk.calls <= 1.2 * 1000 / CAP + 3
-    assert walk.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
+    assert walk.asking.calls <= 1.2 * 1000 / CAP + 3
+    assert walk.asking.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
 
 
 class KeepsOneBack(Service):
@@ -289,7 +290,7 @@ def test_rows_kept_back_are_missed_in_spite_of_the_order(counts: bool) -> None:
     service = KeepsBack(_spread(1000))
     walk = _walk(service)
     assert not _missing_but_proven(service, walk.findings)
-    assert walk.order_proven
+    assert walk.order.proven
     assert total(f.window for f in walk.findings) == DAY.duration
 
 
@@ -309,7 +310,7 @@ def test_a_service_that_gives_less_and_says_so_costs_one_proof() -> None:
     service = Modest(_spread(1000))
     walk = _walk(service)
     assert {f.verdict for f in walk.findings} == {Verdict.COMPLETE}
-    assert walk.calls <= 1.2 * 1000 / (CAP - 10) + 3
+    assert walk.asking.calls <= 1.2 * 1000 / (CAP - 10) + 3
 
 
 @pytest.mark.parametrize("most", [990, 137])
@@ -372,7 +373,7 @@ def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     walk = SearchWalk(Told(_spread(1000), order="sample_then_sort"), DAY, LIMITS, order_proven=True)
     walk.run()
     assert told == [False]
-    assert not walk.order_proven
+    assert not walk.order.proven
 
 
 def test_a_proof_that_another_walk_refutes_is_believed_no_more() -> None:
@@ -454,7 +455,7 @@ def test_an_empty_day_is_confirmed_by_a_second_look() -> None:
     """No rows closes a window only after other questions agree and auditing is known to be on."""
     walk = _walk(Service([]))
     assert [f.verdict for f in walk.findings] == [Verdict.EMPTY_CONFIRMED]
-    assert 3 <= walk.calls <= 70
+    assert 3 <= walk.asking.calls <= 70
 
 
 def test_auditing_off_stops_the_walk_for_a_person() -> None:
@@ -487,7 +488,7 @@ def test_a_full_second_is_not_asked_for_again_and_again(order: str) -> None:
     walk = _walk(service)
     assert service.landed == {key for _, key in service.rows}
     assert all(f.verdict.proven for f in walk.findings)
-    assert walk.rows <= 20 * CAP, walk.rows
+    assert walk.asking.rows <= 20 * CAP, walk.asking.rows
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -532,7 +533,7 @@ def test_an_answer_with_all_rows_proves_no_order() -> None:
 
     walk = _walk(SaysMore(_spread(20)))
     assert all(f.verdict.proven for f in walk.findings)
-    assert not walk.order_proven
+    assert not walk.order.proven
     assert told == []
 
 
@@ -568,7 +569,7 @@ def test_a_service_that_only_warns_leaves_the_window_suspect() -> None:
     walk = _walk(service)
     assert {f.verdict for f in walk.findings} == {Verdict.SUSPECT}
     assert total(f.window for f in walk.findings) == DAY.duration
-    assert walk.calls < 60
+    assert walk.asking.calls < 60
 
 
 def test_a_service_that_is_down_interrupts_the_walk() -> None:
@@ -647,8 +648,8 @@ def test_never_silently_short(
     service = Service(times, faults=faults, rate=rate, seed=seed, count=count, order=order)
     walk = _walk(service)
     assert not _missing_but_proven(service, walk.findings)
-    spent = LIMITS.base_calls + LIMITS.calls_per_part * (1 + walk.rows // CAP)
-    assert walk.calls <= spent + 30
+    spent = LIMITS.base_calls + LIMITS.calls_per_part * (1 + walk.asking.rows // CAP)
+    assert walk.asking.calls <= spent + 30
     windows = sorted(f.window for f in walk.findings)
     assert all(a.end <= b.start for a, b in pairwise(windows))
 
@@ -699,4 +700,4 @@ def test_a_service_that_gives_less_than_asked_is_caught(gives: int) -> None:
     assert not _missing_but_proven(service, walk.findings)
     unproven = [f.window for f in walk.findings if not f.verdict.proven]
     assert total(unproven) <= timedelta(seconds=2)
-    assert walk.calls <= 100
+    assert walk.asking.calls <= 100

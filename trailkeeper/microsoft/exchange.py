@@ -32,7 +32,8 @@ from trailkeeper.model.search import (
     micros,
 )
 from trailkeeper.model.search_habits import PROVEN_FOR, SearchHabits
-from trailkeeper.model.search_walk import SearchPort, SearchWalk
+from trailkeeper.model.search_port import SearchPort
+from trailkeeper.model.search_walk import SearchWalk
 from trailkeeper.model.stream import Source
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, iso
@@ -88,7 +89,7 @@ class ExchangeSource:
         )
         findings = walk.run()
         self._learn(tenant, known, search, walk)
-        return Pulled(tuple(findings), search.requests, walk.foreign, walk.interrupted)
+        return Pulled(tuple(findings), search.requests, walk.asking.foreign, walk.interrupted)
 
     def check(self, tenant: str) -> Iterator[Rung]:
         """Climb the onboarding ladder with a token of this minute."""
@@ -101,7 +102,7 @@ class ExchangeSource:
         that end at the same moment the later one's counts."""
         now = self._clock.now()
         noted = _known(self._notebook, tenant, now)
-        learned = walk.rows or any(finding.verdict.proven for finding in walk.findings)
+        learned = walk.asking.rows or any(finding.verdict.proven for finding in walk.findings)
         habits = replace(
             search.habits,
             # A walk that was stopped before it saw anything makes nobody known.

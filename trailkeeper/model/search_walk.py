@@ -25,11 +25,10 @@ Calls are bounded: see `trailkeeper.model.search.SearchLimits`.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from trailkeeper.errors import (
     AnswerTooLarge,
@@ -47,12 +46,11 @@ from trailkeeper.model.search import (
     UNTIMED,
     SearchAnswer,
     SearchLimits,
-    SessionAnswer,
     cut_by_rows,
     keys_between,
-    keys_not_beside,
     micros,
 )
+from trailkeeper.model.search_asking import Asking, AskingOfSeconds
 from trailkeeper.model.search_claim import Covered, covered_by, rows_by_hour
 from trailkeeper.model.search_dense import DenseSecond
 from trailkeeper.model.search_doubt import Doubts
@@ -66,13 +64,14 @@ from trailkeeper.model.search_emptiness import (
     usual,
 )
 from trailkeeper.model.search_empty import EmptyAnswers
+from trailkeeper.model.search_held import Held
 from trailkeeper.model.search_looks import sparse_stretch
+from trailkeeper.model.search_order import TrustInOrder
+from trailkeeper.model.search_port import SearchPort
 from trailkeeper.model.search_share import WORTH_SHARING, calls_expected, groups, joined, shares
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, parse_instant, subtract
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -100,48 +99,6 @@ class Part:
         return claim
 
 
-class SearchPort:
-    """What a walk needs from the transport. Rows are landed by the transport before it answers.
-
-    See `trailkeeper.model.search_dense.DensePort` for `record_type` and `tight`.
-    """
-
-    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
-        """One call without a session. Raises the errors of `trailkeeper.errors`."""
-        raise NotImplementedError
-
-    def session(
-        self, window: Window, record_type: str = "", *, tight: bool = False
-    ) -> SessionAnswer:
-        """All pages of one ReturnLargeSet session."""
-        raise NotImplementedError
-
-    def require_auditing(self) -> None:
-        """Raise `NeedsPerson` unless the tenant ingests audit records (Get-AdminAuditLogConfig)."""
-        raise NotImplementedError
-
-    def now(self) -> datetime:
-        raise NotImplementedError
-
-    def pause(self, seconds: float) -> None:
-        raise NotImplementedError
-
-    def order_known(self) -> bool:
-        """Whether the order of this tenant's answers was proven to choose their rows."""
-        return False
-
-    def order_refuted(self) -> bool:
-        """Whether a walk of this tenant has found such a proof not to hold."""
-        return False
-
-    def tell_order(self, *, proven: bool) -> None:
-        """Tell the tenant's other walks that it was, or that a proof did not hold."""
-
-    def full(self, times: int = 1) -> bool:
-        """Whether the landing file holds `times` what one attempt should bring."""
-        return False
-
-
 @dataclass
 class SearchWalk:
     """One walk over one window. `findings` grows; `interrupted` tells why it stopped early."""
@@ -155,29 +112,22 @@ class SearchWalk:
     """what this tenant's short answers are worth; nothing known by default"""
     empties: EmptyAnswers = field(default_factory=EmptyAnswers)
     """what its empty answers are worth, likewise"""
-    order_proven: bool = False
+    order_proven: InitVar[bool] = False
     """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
     turn: Turn = field(default_factory=Turn)
     density: Density = field(default_factory=Density)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, order_proven: bool) -> None:
         self.findings: list[Finding] = []
         self.interrupted: TrailkeeperError | None = None
         self.rows_by_hour: Counter[int] = Counter()
         """records of proven time, by whole hours since 1970"""
-        self.calls = 0
-        self.rows = 0
-        self.foreign = 0
         self.doubts = self.known_doubts or Doubts(self.limits)
+        self.asking = Asking(self.port, self.turn, self.limits, self.doubts, self.empties)
+        self._held = Held(self.doubts)
+        self.order = TrustInOrder(self.port, self._ask, self.doubts, self._held, order_proven)
         self._todo = [Part(self.window)]
-        self._refuted = 0
         self._audited = False
-        self._looked_rows = 0
-        """rows of looks at empty parts, which buy no further calls"""
-        self._extra_calls = 0
-        """calls of full seconds, which have bounds of their own"""
-        self._held: deque[SearchAnswer] = deque(maxlen=_HELD)
-        """answers that closed nothing, but whose rows must show again"""
 
     def run(self) -> list[Finding]:
         """Walk until every part has a finding, a bound is reached, or an error stops it.
@@ -214,8 +164,8 @@ class SearchWalk:
         claim = part.claim
         assert claim is not None  # noqa: S101 - the caller chose the parts that have one
         answer = self._ask(claim.overlap)
-        shown = self._is_sure(answer) and keys_between(answer, claim.overlap) == claim.expected
-        if shown and self._ordered(claim, answer):
+        shown = self._held.is_sure(answer) and keys_between(answer, claim.overlap) == claim.expected
+        if shown and self.order.bears(claim, answer):
             part.release_claim()
             self._confirm(claim)
 
@@ -235,46 +185,12 @@ class SearchWalk:
             return error
         return None
 
-    # --- asking ---
-
     def _ask(self, window: Window) -> SearchAnswer:
-        self.calls += 1
-        answer = self._patiently(lambda: self.port.ask(window))
-        self.turn.answered(clean=not answer.unclean())
-        self.rows += answer.rows
-        self.foreign += answer.foreign()
         counted = self.doubts.counts
-        self.doubts.notice(answer)
+        answer = self.asking.ask(window)
         if self.doubts.counts and not counted:
             self._reopen(_counted_none)
-        full = answer.rows >= self._cap
-        self.empties.notice(answer, "" if full else self.doubts.of(answer))
-        if full and not answer.unclean():
-            self.empties.crowded(window)
         return answer
-
-    @property
-    def _cap(self) -> int:
-        """From how many rows on an answer may be cut."""
-        return self.doubts.cap
-
-    def _patiently(self, question: Callable[[], T]) -> T:
-        """Obey a short throttling here, since the calls so far would be asked again otherwise."""
-        waited = 0
-        while True:
-            self.turn.still_ours()  # one part may take hundreds of questions
-            try:
-                return question()
-            except AnswerTooLarge:  # of large records, not of too many searches
-                raise
-            except Transient as error:
-                self.turn.answered(clean=False)
-                if not isinstance(error, Throttled):
-                    raise
-                waited += 1
-                if error.retry_after > self.limits.short_wait or waited > self.limits.waits:
-                    raise
-                self.port.pause(error.retry_after)
 
     def _enough(self) -> bool:
         """Bounds reached: the rest is planned as segments of its own.
@@ -284,14 +200,13 @@ class SearchWalk:
         """
         some = self.findings or any(part.claim for part in self._todo)
         times = 1 if some else _WITHOUT_FINDING
-        if self.rows >= times * self.limits.rows_per_attempt or self.port.full(times):
+        if self.asking.rows >= times * self.limits.rows_per_attempt or self.port.full(times):
             return True
-        rows = self.rows - self._looked_rows
-        spent = self.limits.base_calls + self.limits.calls_per_part * (1 + rows // self._cap)
-        if self.calls - self._extra_calls < spent:
+        if not self.asking.spent:
             return False
+        reason = f"not proven within {self.asking.calls} calls"
         for part in self._todo:
-            self._close(part.window, Verdict.SUSPECT, f"not proven within {self.calls} calls")
+            self._close(part.window, Verdict.SUSPECT, reason)
         self._todo.clear()
         return True
 
@@ -299,32 +214,20 @@ class SearchWalk:
 
     def _conclude(self, part: Part, answer: SearchAnswer) -> None:
         if reason := answer.unclean():
-            self._held.append(answer)
+            self._held.hold(answer)
             self._distrust(part, reason)
         elif part.claim and not self._witness(part, part.claim, answer):
             return
-        elif answer.truncated(self._cap):
-            self._held.append(answer)
+        elif answer.truncated(self.asking.cap):
+            self._held.hold(answer)
             self._full(part, answer)
-        elif missing := self._missing(part.window, answer):
-            self._held.append(answer)
+        elif missing := self._held.missing(part.window, answer):
+            self._held.hold(answer)
             self._distrust_lacking(part, answer, missing)
         elif keys_between(answer, part.window) or UNTIMED in answer.times:
             self._short(part, answer)
         else:
             self._empty(part, answer)
-
-    def _missing(self, window: Window, answer: SearchAnswer) -> int:
-        """How many rows of earlier answers lie in `window` and are not in this one."""
-        low, high = micros(window.start), micros(window.end)
-        near = (
-            held
-            for held in self._held
-            if held.times and min(held.times) < high and max(held.times) >= low
-        )
-        common = ((held, held.asked.intersect(window)) for held in near)
-        seen = {key for held, both in common if both for key in keys_between(held, both)}
-        return len(seen - set(answer.keys))
 
     def _distrust_lacking(self, part: Part, answer: SearchAnswer, missing: int) -> None:
         """It has not all the rows that an earlier answer had."""
@@ -359,19 +262,19 @@ class SearchWalk:
 
     def _witness(self, part: Part, claim: Covered, answer: SearchAnswer) -> bool:
         """Compare the overlap with what we hold; True: the claim is settled, go on."""
-        if not claim.shown_by(answer, self._cap):
+        if not claim.shown_by(answer, self.asking.cap):
             part.release_claim()
             self._refute(claim)
             return True
         seen = keys_between(answer, claim.overlap)
         missing = claim.expected - seen
-        if missing and (not answer.truncated(self._cap) or self._ordered(claim, answer)):
+        if missing and (not answer.truncated(self.asking.cap) or self.order.bears(claim, answer)):
             self._distrust_lacking(part, answer, len(missing))
             return False
         holds = (
             seen == claim.expected
-            and self._bears_out(answer, claim)
-            and self._ordered(claim, answer)
+            and self._held.bears_out(answer, claim)
+            and self.order.bears(claim, answer)
         )
         part.release_claim()
         if holds:
@@ -380,14 +283,9 @@ class SearchWalk:
             self._refute(claim)
         return True
 
-    def _bears_out(self, answer: SearchAnswer, claim: Covered) -> bool:
-        """Whether the overlap in `answer` says anything of a claim that is doubted: what two
-        answers keep back may be the same rows."""
-        return not (self.doubts.keeps_back(answer) and self.doubts.of_cover(claim.answer))
-
     def _confirm(self, claim: Covered) -> None:
         rows, witness = claim.answer.rows, len(claim.expected)
-        self._refuted = 0
+        self.order.confirmed()
         self._complete(claim.window, claim.answer, {"rows": rows, "witness": witness})
 
     def _refute(self, claim: Covered) -> None:
@@ -396,16 +294,8 @@ class SearchWalk:
         It is the order that did not choose them, unless the answer is known to keep rows back.
         """
         if not self.doubts.keeps_back(claim.answer):
-            self._distrust_order()
+            self.order.refuted()
         self._push(Part(half) for half in claim.window.halves())
-
-    def _distrust_order(self) -> None:
-        """Where it never was proven, no more is claimed: chance would bear it out some day."""
-        self.order_proven = self.order_proven or self.port.order_known()
-        self._refuted += 1 if self.order_proven else _REFUTED
-        if self.order_proven and self._refuted >= _REFUTED:
-            self.order_proven = False
-            self.port.tell_order(proven=False)
 
     def _drop_claim(self, part: Part) -> None:
         if claim := part.release_claim():
@@ -420,10 +310,10 @@ class SearchWalk:
                 self._push([Part(part.window)])
             return
         claim = None
-        if self._refuted < _REFUTED:
+        if not self.order.gone:
             claim = covered_by(answer, part.window, self.limits.overlap_rows)
         if claim is None:
-            pieces = self._ours_of(cut_by_rows(part.window, answer, self._cap))
+            pieces = self._ours_of(cut_by_rows(part.window, answer, self.asking.cap))
             self._push(Part(piece) for piece in pieces if piece.duration > SECOND)
             # Asked first: what cannot be cut is concluded, and an attempt that ends has brought it.
             self._push(Part(piece) for piece in pieces if piece.duration <= SECOND)
@@ -457,7 +347,7 @@ class SearchWalk:
         if rest.start != self.window.start and rest.end != self.window.end:
             return [rest]
         density = self.learned(self.density, claim)
-        calls = calls_expected(rest, density, claim, self._cap)
+        calls = calls_expected(rest, density, claim, self.asking.cap)
         if calls < WORTH_SHARING:
             return [rest]
         parts = shares(rest, calls, 1 + self.turn.room(), density)
@@ -485,49 +375,10 @@ class SearchWalk:
             evidence["second_look"] = doubt
         self._complete(part.window, answer, evidence)
 
-    def _ordered(self, claim: Covered, rest: SearchAnswer) -> bool:
-        """Whether the order is known to choose the rows, and the answer that claims gives no cause
-        to doubt that it has them all; `rest`: what came beyond it.
-
-        The order is proven before the first claim closes; by then another walk of this tenant may
-        have done that. An answer that is doubted has to prove its own claim. A claim of few of its
-        answer's rows proves itself, and not the order: chance may have chosen those; and so does
-        an answer with all rows there are, whatever it said of more: nothing was chosen.
-        """
-        doubt = self.doubts.of_cover(claim.answer)
-        if self.order_proven and self.port.order_refuted():  # by a walk at the same time
-            self.order_proven = False
-        if not (self.order_proven or doubt):
-            self.order_proven = self.port.order_known()
-        if self.order_proven and not doubt:
-            return True
-        if not self._stands_alone(claim):
-            if doubt:
-                self.doubts.founded(doubt, claim.answer)
-            return False
-        if not self.order_proven and claim.covers_most() and claim.chose(rest):
-            self.order_proven = True
-            self.port.tell_order(proven=True)
-        if doubt:
-            self.doubts.unfounded(doubt, claim.answer)
-        return True
-
-    def _stands_alone(self, claim: Covered) -> bool:
-        """Ask the covered part by itself: it must hold exactly the rows that the order gave it."""
-        part = claim.inner
-        try:
-            again = self._ask(part)
-        except (AnswerTooLarge, Lost):  # said of the claim, while its neighbour is concluded
-            return False
-        return self._is_sure(again) and (
-            keys_between(again, part) == keys_between(claim.answer, part)
-        )
-
     def _empty(self, part: Part, answer: SearchAnswer) -> None:
         """No rows is not no events."""
         if not self._audited:
-            self.calls += 1
-            self._patiently(self.port.require_auditing)
+            self.asking.require_auditing()
             self._audited = True
         part.usual = max(part.usual, usual(self.density, part.window))
         caught = self.empties.caught
@@ -560,28 +411,20 @@ class SearchWalk:
 
     def _unhidden(self, part: Part, answer: SearchAnswer) -> None:
         """A look brought rows of a part that had come back empty."""
-        self._held.append(answer)
-        if answer.asked.covers(part.window) and self._sound(answer):
+        self._held.hold(answer)
+        full = answer.rows >= self.asking.cap and not answer.unclean()
+        if answer.asked.covers(part.window) and self._held.is_sound(answer):
             evidence: dict[str, object] = {
                 "rows": len(keys_between(answer, part.window)),
                 "hidden_at_first": True,
             }
             self._complete(part.window, answer, evidence)
-        elif answer.asked == part.window and answer.rows >= self._cap and not answer.unclean():
+        elif full and answer.asked == part.window:
             self._full(part, answer)
         elif len(part.window.halves()) < 2:
             self._distrust(part, "the same question was answered differently")
         else:
             self._push(Part(h, usual=part.usual) for h in part.window.halves())
-
-    def _sound(self, answer: SearchAnswer) -> bool:
-        """Whether nothing speaks against this answer being whole."""
-        return not (
-            answer.unclean()
-            or answer.truncated(self._cap)
-            or self.doubts.of(answer)
-            or self._missing(answer.asked, answer)
-        )
 
     def _empty_on_little(self, finding: Finding) -> bool:
         """Whether it was called empty on fewer looks than are wanted by now."""
@@ -603,9 +446,9 @@ class SearchWalk:
         Otherwise the halves take the part's place, with the answers that are at hand already.
         """
         answers = {window: self._ask(window) for window in looks}
-        if self._same_in_pieces(part.window, answer, answers.values()):
+        if self._held.same_in_pieces(part.window, answer, answers.values()):
             return True
-        self._held.append(answer)
+        self._held.hold(answer)
         halves = part.window.halves()
         if len(halves) < 2:
             self._distrust(part, "the same question was answered differently")
@@ -614,48 +457,29 @@ class SearchWalk:
             self._push(Part(h, depth=part.depth, answer=at_hand.get(h)) for h in halves)
         return False
 
-    def _same_in_pieces(
-        self, window: Window, answer: SearchAnswer, others: Collection[SearchAnswer]
-    ) -> bool:
-        """Whether the answers to all pieces of `window` have just the rows that `answer`, which may
-        reach beyond it, has of it."""
-        sure = all(map(self._is_sure, others))
-        if self.doubts.keeps_back(answer):  # what has no rows may keep back all there are
-            sure = sure and all(a.rows for a in others)
-        again = {key for other in others for key in keys_not_beside(other, window)}
-        return sure and again == keys_not_beside(answer, window)
-
     def _whole(self, answer: SearchAnswer) -> bool:
         """Whether it is sound, or doubted without cause: its halves are asked to find out."""
-        if self._sound(answer):
+        if self._held.is_sound(answer):
             return True
         doubt, halves = self.doubts.of(answer), answer.asked.halves()
-        if not doubt or len(halves) < 2 or self._missing(answer.asked, answer):
+        if not doubt or len(halves) < 2 or not self._held.is_consistent(answer):
             return False
-        if answer.unclean() or answer.truncated(self._cap):
-            return False
-        if not self._same_in_pieces(answer.asked, answer, [self._ask(half) for half in halves]):
+        pieces = [self._ask(half) for half in halves]
+        if not self._held.same_in_pieces(answer.asked, answer, pieces):
             return False
         self.doubts.unfounded(doubt, answer)
         return True
 
-    def _is_sure(self, answer: SearchAnswer) -> bool:
-        """Whether it can bear out another one: a service that keeps rows back may keep back the
-        same ones twice."""
-        return not (
-            answer.unclean() or answer.truncated(self._cap) or self.doubts.keeps_back(answer)
-        )
-
     def _dense(self, window: Window, answer: SearchAnswer) -> None:
         """One second with more rows than a call returns."""
-        dense = DenseSecond(_Patient(self), window, self.limits, self._cap)
+        dense = DenseSecond(AskingOfSeconds(self.asking), window, self.limits, self.asking.cap)
         sent_at = self.port.now()
         try:
             concluded = dense.prove(answer)
         finally:
-            self.calls += dense.calls
-            self.rows += dense.rows
-            self._extra_calls += dense.calls
+            self.asking.calls += dense.calls
+            self.asking.rows += dense.rows
+            self.asking.extra_calls += dense.calls
         if concluded.verdict is Verdict.COMPLETE:
             hour = micros(window.start) // _HOUR_MICROS
             self.rows_by_hour[hour] += int(str(concluded.evidence["rows"]))
@@ -717,17 +541,18 @@ class _Looks(EmptyPort):
 
     def ask(self, window: Window) -> SearchAnswer:
         answer = self._walk._ask(window)
-        self._walk._looked_rows += answer.rows
+        self._walk.asking.looked_rows += answer.rows
         return answer
 
     def whole(self, answer: SearchAnswer) -> bool:
-        looked = self._walk.rows
+        asking = self._walk.asking
+        looked = asking.rows
         try:
             return self._walk._whole(answer)
         except (AnswerTooLarge, Lost):
             return False
         finally:
-            self._walk._looked_rows += self._walk.rows - looked
+            asking.looked_rows += asking.rows - looked
 
     def pause(self, seconds: float) -> None:
         self._walk.port.pause(seconds)
@@ -737,29 +562,8 @@ class _Looks(EmptyPort):
         return sparse_stretch(proven, length, most)
 
 
-class _Patient:
-    """The port of a walk, throttlings waited out."""
-
-    def __init__(self, walk: SearchWalk) -> None:
-        self._walk = walk
-
-    def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
-        ask = self._walk.port.ask
-        return self._walk._patiently(lambda: ask(window, record_type, tight=tight))
-
-    def session(
-        self, window: Window, record_type: str = "", *, tight: bool = False
-    ) -> SessionAnswer:
-        session = self._walk.port.session
-        return self._walk._patiently(lambda: session(window, record_type, tight=tight))
-
-
-_REFUTED = 2
-"""witnesses in a row that came to nothing; then this walk trusts no order any more"""
 _WITHOUT_FINDING = 4
 """how many times its rows an attempt may bring that has concluded nothing yet"""
-_HELD = 12
-"""answers whose rows are remembered: 60,000 keys at most"""
 _HOUR = timedelta(hours=1)
 _HOUR_MICROS = 3_600_000_000
 _LEEWAY = timedelta(seconds=5)
