@@ -24,7 +24,7 @@ from sandbox.tenants import Directory, Tenant
 from trailkeeper.model.density import Density
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.planning import Cadence, plan_range
-from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer
+from trailkeeper.model.search import Choice, SearchAnswer, SearchLimits, SessionAnswer
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_port import SearchPort
 from trailkeeper.model.search_walk import SearchWalk
@@ -101,7 +101,7 @@ class _Pull(SearchPort):
             new.window,
             model.limits,
             busy_hour=10 if busiest is None else busiest % 24,
-            order_proven=model.habits.order_proven,
+            proven_order=model.habits.order,
             known_doubts=model.habits.doubts(model.limits),
             empties=model.habits.empties(),
             density=model.density,
@@ -122,11 +122,11 @@ class _Pull(SearchPort):
     def pause(self, seconds: float) -> None:
         self._run.elapse(self, seconds)
 
-    def order_known(self) -> bool:
-        return self._model.habits.order_proven
+    def order_known(self) -> Choice | None:
+        return self._model.habits.order
 
-    def tell_order(self, *, proven: bool) -> None:
-        self._model.habits = replace(self._model.habits, order_proven=proven)
+    def tell_order(self, choice: Choice | None) -> None:
+        self._model.habits = replace(self._model.habits, order=choice)
 
     def require_auditing(self) -> None:
         self._spend(0)
@@ -229,9 +229,8 @@ class _Run:
         """What is learned counts from the moment that a walk ends, not before."""
         pull.thread.join()
         model, walk = self.model, pull.walk
-        habits = replace(
-            pull.habits, probed_at=NOW, order_proven=walk.order.proven or model.habits.order_proven
-        )
+        order = model.habits.order or walk.order.proven
+        habits = replace(pull.habits, probed_at=NOW, order=order)
         model.habits = habits.doubting(walk.doubts).believing(walk.empties)
         assert all(f.verdict.proven for f in walk.findings), walk.findings
         model.density = walk.learned(model.density)

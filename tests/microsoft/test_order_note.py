@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from tests.clocks import HandClock
 from trailkeeper.errors import Unavailable
 from trailkeeper.microsoft.exchange import OrderNote, habits_key
-from trailkeeper.model.search import SearchAnswer, SearchLimits
+from trailkeeper.model.search import Choice, Order, SearchAnswer, SearchLimits
 from trailkeeper.model.search_habits import PROVEN_FOR, CountMeaning, SearchHabits
 from trailkeeper.model.window import Window
 from trailkeeper.ports import Notebook
 from trailkeeper.store.ledger import SqlLedger
 
+NEWEST = Choice(Order.NEWEST_FIRST, Order.NONE)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(hours=1), NOW)
 
@@ -21,26 +22,26 @@ WINDOW = Window(NOW - timedelta(hours=1), NOW)
 def test_a_proof_is_known_to_others_for_a_week(ledger: SqlLedger) -> None:
     """And to no other tenant; what the walks' habits say stays as it was."""
     clock = HandClock(NOW)
-    OrderNote(ledger, "contoso", clock).tell(proven=True)
-    assert OrderNote(ledger, "contoso", clock).known()
-    assert not OrderNote(ledger, "fabrikam", clock).known()
+    OrderNote(ledger, "contoso", clock).tell(NEWEST)
+    assert OrderNote(ledger, "contoso", clock).known() == NEWEST
+    assert OrderNote(ledger, "fabrikam", clock).known() is None
     assert ledger.noted(habits_key("contoso")) is None
     clock.time = NOW + PROVEN_FOR
-    assert not OrderNote(ledger, "contoso", clock).known()
-    assert OrderNote(ledger, "contoso", clock).still_proven(before=True)
+    assert OrderNote(ledger, "contoso", clock).known() is None
+    assert OrderNote(ledger, "contoso", clock).still_proven(NEWEST) == NEWEST
 
 
 def test_a_disproof_wins(ledger: SqlLedger) -> None:
     """Chance proves what is not so; whoever finds out is believed for a week."""
     clock = HandClock(NOW)
     note = OrderNote(ledger, "contoso", clock)
-    for proven in (True, False, True):
-        note.tell(proven=proven)
-    assert not note.known()
-    assert not note.still_proven(before=True)
+    for choice in (NEWEST, None, NEWEST):
+        note.tell(choice)
+    assert note.known() is None
+    assert note.still_proven(NEWEST) is None
     clock.time = NOW + PROVEN_FOR
-    note.tell(proven=True)
-    assert note.known()
+    note.tell(NEWEST)
+    assert note.known() == NEWEST
 
 
 def test_a_disproof_that_is_told_in_the_midst_of_a_proof_wins(ledger: SqlLedger) -> None:
@@ -52,12 +53,12 @@ def test_a_disproof_that_is_told_in_the_midst_of_a_proof_wins(ledger: SqlLedger)
             return ledger.noted(key)
 
         def note(self, key: str, value: str, now: datetime) -> None:
-            OrderNote(ledger, "contoso", clock).tell(proven=False)
+            OrderNote(ledger, "contoso", clock).tell(None)
             ledger.note(key, value, now)
 
-    OrderNote(Overtaken(), "contoso", clock).tell(proven=True)
-    assert not OrderNote(ledger, "contoso", clock).known()
-    assert not OrderNote(ledger, "contoso", clock).still_proven(before=True)
+    OrderNote(Overtaken(), "contoso", clock).tell(NEWEST)
+    assert OrderNote(ledger, "contoso", clock).known() is None
+    assert OrderNote(ledger, "contoso", clock).still_proven(NEWEST) is None
 
 
 def test_without_a_ledger_nothing_is_known_and_nothing_breaks() -> None:
@@ -71,9 +72,9 @@ def test_without_a_ledger_nothing_is_known_and_nothing_breaks() -> None:
             raise Unavailable("the ledger is out of reach", "Wait.")
 
     note = OrderNote(Away(), "contoso", HandClock(NOW))
-    note.tell(proven=True)
-    assert not note.known()
-    assert (note.still_proven(before=True), note.still_proven(before=False)) == (True, False)
+    note.tell(NEWEST)
+    assert note.known() is None
+    assert [note.still_proven(before) for before in (NEWEST, None)] == [NEWEST, None]
 
 
 def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.model.test_search_share import Others
 from tests.model.test_search_walk import CAP, DAY, LIMITS, Service, _missing_but_proven
-from trailkeeper.model.search import SECOND, SearchAnswer
+from trailkeeper.model.search import SECOND, Choice, SearchAnswer
 from trailkeeper.model.search_habits import SearchHabits
 from trailkeeper.model.search_walk import SearchWalk
 from trailkeeper.model.segment import Finding
@@ -36,7 +36,7 @@ class HidesByChance(Service):
     ) -> None:
         super().__init__(times, faults=["hidden"], rate=rate, order=order, seed=seed)
         self.from_span = from_span
-        self.known = False
+        self.known: Choice | None = None
         self.habits = SearchHabits()
 
     def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:
@@ -45,11 +45,11 @@ class HidesByChance(Service):
             self.habits = self.habits.seen(answer, CAP)
         return answer
 
-    def order_known(self) -> bool:
+    def order_known(self) -> Choice | None:
         return self.known
 
-    def tell_order(self, *, proven: bool) -> None:
-        self.known = proven
+    def tell_order(self, choice: Choice | None) -> None:
+        self.known = choice
 
     def _within(self, window: Window) -> list[tuple[int, str]]:
         hidden = window.duration > self.from_span and self.random.random() < self.rate
@@ -77,7 +77,7 @@ def _collect(service: HidesByChance) -> Collected:
             SHORT,
             known_doubts=known.doubts(SHORT),
             empties=known.empties(),
-            order_proven=service.known,
+            proven_order=service.known,
             turn=others,
         )
         findings = walk.run()
@@ -108,6 +108,7 @@ LIES = [
     ("newest_first", 0, 0.3, timedelta(hours=1)),
     ("none", 4, 0.5, timedelta(hours=1)),
     ("newest_first", 4, 0.15, timedelta(hours=1)),
+    ("shuffled", 2, 0.3, timedelta(hours=1)),
 ]
 
 
@@ -178,7 +179,7 @@ def test_a_warning_that_says_nothing_becomes_a_habit() -> None:
     assert service.calls <= 3 * len(service.rows) / CAP, service.calls
 
 
-@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
+@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "shuffled", "none"])
 def test_an_honest_service_with_full_seconds_is_proven_in_few_rows(order: str) -> None:
     """Full seconds are cut out: they are not brought again by each question beside them."""
     rows, brought = 0, 0

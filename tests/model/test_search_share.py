@@ -9,8 +9,17 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.test_search_walk import DAY, FAULTS, LIMITS, Service, _missing_but_proven, _spread
+from tests.model.test_search_walk import (
+    DAY,
+    FAULTS,
+    LIMITS,
+    NEWEST,
+    Service,
+    _missing_but_proven,
+    _spread,
+)
 from trailkeeper.model.density import Density
+from trailkeeper.model.search import Choice
 from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.search_share import shares
 from trailkeeper.model.search_walk import SearchWalk
@@ -48,15 +57,15 @@ class Others(Turn):
 class Telling(Service):
     """A service whose walks tell each other that its order is proven."""
 
-    proven = False
+    proven: Choice | None = None
     refuted = False
 
-    def order_known(self) -> bool:
+    def order_known(self) -> Choice | None:
         return self.proven
 
-    def tell_order(self, *, proven: bool) -> None:
-        self.refuted = self.refuted or not proven
-        self.proven = proven and not self.refuted
+    def tell_order(self, choice: Choice | None) -> None:
+        self.refuted = self.refuted or not choice
+        self.proven = None if self.refuted else choice
 
 
 @settings(deadline=None)
@@ -135,7 +144,7 @@ def test_findings_stay_with_what_is_kept(records: int, places: int, seed: int) -
     st.integers(0, 10**6),
     st.lists(st.sampled_from(FAULTS), max_size=4, unique=True),
     st.sampled_from([0.1, 0.3]),
-    st.sampled_from(["newest_first", "oldest_first", "none"]),
+    st.sampled_from(["newest_first", "oldest_first", "shuffled", "none"]),
     st.integers(0, 1500),
 )
 def test_what_is_shared_is_never_silently_short(
@@ -169,9 +178,9 @@ def test_each_answer_is_told() -> None:
 def test_the_order_is_proven_once_for_all_walks() -> None:
     """A walk that hears that another has proven the order asks no proof of its own."""
     proving, knowing = Service(_spread(1000)), Service(_spread(1000))
-    knowing.order_known = lambda: True  # type: ignore[method-assign]  # as another walk told
+    knowing.order_known = lambda: NEWEST  # type: ignore[method-assign]  # as another walk told
     first, second = _shared(proving, Others(0))[0], _shared(knowing, Others(0))[0]
-    assert first.order.proven
+    assert first.order.proven == NEWEST
     assert second.asking.calls == first.asking.calls - 1
 
 

@@ -15,7 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trailkeeper.errors import AnswerTooLarge, Lost, NeedsPerson, Throttled, Transient
-from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer, micros
+from trailkeeper.model.search import (
+    Choice,
+    Order,
+    SearchAnswer,
+    SearchLimits,
+    SessionAnswer,
+    micros,
+)
 from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_habits import SearchHabits
@@ -28,6 +35,7 @@ from trailkeeper.model.window import Window, subtract, total
 
 DAY = Window(datetime(2026, 10, 5, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
 CAP = 50
+NEWEST = Choice(Order.NEWEST_FIRST, Order.NEWEST_FIRST)
 LIMITS = SearchLimits(
     cap=CAP, session_cap=10 * CAP, overlap_rows=5, retry_pause=0.0, rows_per_attempt=10**9
 )
@@ -132,6 +140,11 @@ class Service(SearchPort):
     def _ordered(self, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
         if self.order == "none":
             return self.random.sample(rows, len(rows))
+        if self.order in ("shuffled", "shuffled_oldest"):  # order chose the rows, and shows nowhere
+            near = rows[::-1] if self.order == "shuffled" else rows
+            return self.random.sample(near[:CAP], len(near[:CAP])) + near[CAP:]
+        if self.order == "newest_last":  # the newest, shown from the oldest of them on
+            return rows[-CAP:] + rows[:-CAP]
         if self.order == "sample_then_sort":  # looks ordered, but chance chose the rows
             return sorted(self.random.sample(rows, min(CAP, len(rows))), reverse=True)
         return rows[::-1] if self.order == "newest_first" else rows
@@ -162,7 +175,11 @@ def _spread(count: int, seed: int = 1) -> list[datetime]:
     return [DAY.start + timedelta(seconds=source.randrange(86400)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none", "sample_then_sort"])
+TAKEN = ["newest_first", "oldest_first", "shuffled", "shuffled_oldest", "newest_last"]
+ORDERS = [*TAKEN, "none", "sample_then_sort"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("count", ["total", "rows", "zero"])
 def test_every_record_is_landed_and_the_day_proven(order: str, count: str) -> None:
     """Whatever the order and whatever ResultCount means, an honest service is proven complete."""
@@ -173,11 +190,13 @@ def test_every_record_is_landed_and_the_day_proven(order: str, count: str) -> No
     assert total(f.window for f in walk.findings) == DAY.duration
 
 
-def test_an_ordered_service_costs_little_more_than_the_minimum() -> None:
-    """Keeping what order covers fetches each row once, but for the overlap that proves it."""
-    service = Service(_spread(1000))
+@pytest.mark.parametrize("order", TAKEN)
+def test_an_ordered_service_costs_little_more_than_the_minimum(order: str) -> None:
+    """Keeping what order covers fetches each row once, but for the overlap that proves it; also
+    where the rows are shown in another order than they were taken in, or in none."""
+    service = Service(_spread(1000), order=order)
     walk = _walk(service)
-    assert walk.asking.calls <= 1.2 * 1000 / CAP + 3
+    assert walk.asking.calls <= 1.2 * 1000 / CAP + 5
     assert walk.asking.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
 
 
@@ -290,7 +309,7 @@ def test_rows_kept_back_are_missed_in_spite_of_the_order(counts: bool) -> None:
     service = KeepsBack(_spread(1000))
     walk = _walk(service)
     assert not _missing_but_proven(service, walk.findings)
-    assert walk.order.proven
+    assert walk.order.proven == NEWEST
     assert total(f.window for f in walk.findings) == DAY.duration
 
 
@@ -362,18 +381,38 @@ def test_what_is_lost_is_what_was_refused() -> None:
     assert total(f.window for f in walk.findings) == DAY.duration
 
 
+def test_rows_that_are_shown_otherwise_are_not_borne_out_by_the_proof() -> None:
+    """The newest come first, which was proven; an answer in no order may be one of chance, of which
+    an overlap of few rows tells little where nearly all rows came."""
+
+    class Wavering(Service):
+        def _ordered(self, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
+            order, self.order = self.order, "none" if len(rows) < 2 * CAP else "newest_first"
+            try:
+                return super()._ordered(rows)
+            finally:
+                self.order = order
+
+    for seed in range(30):
+        service = Wavering(_spread(CAP * 21 // 20, seed), seed=seed, count="rows")
+        walk = SearchWalk(service, DAY, LIMITS, proven_order=NEWEST)
+        assert not _missing_but_proven(service, walk.run()), seed
+
+
 def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     """Two witnesses in a row that come to nothing end the trust of all walks, not only of one."""
-    told: list[bool] = []
+    told: list[Choice | None] = []
 
     class Told(Service):
-        def tell_order(self, *, proven: bool) -> None:
-            told.append(proven)
+        def tell_order(self, choice: Choice | None) -> None:
+            told.append(choice)
 
-    walk = SearchWalk(Told(_spread(1000), order="sample_then_sort"), DAY, LIMITS, order_proven=True)
+    walk = SearchWalk(
+        Told(_spread(1000), order="sample_then_sort"), DAY, LIMITS, proven_order=NEWEST
+    )
     walk.run()
-    assert told == [False]
-    assert not walk.order.proven
+    assert told == [None]
+    assert walk.order.proven is None
 
 
 def test_a_proof_that_another_walk_refutes_is_believed_no_more() -> None:
@@ -387,7 +426,7 @@ def test_a_proof_that_another_walk_refutes_is_believed_no_more() -> None:
         chance = random.Random(seed)
         times = [DAY.start + timedelta(seconds=chance.randrange(86400)) for _ in range(3 * CAP)]
         service = Refuted(sorted(times), order="sample_then_sort", seed=seed)
-        walk = SearchWalk(service, DAY, LIMITS, order_proven=True)
+        walk = SearchWalk(service, DAY, LIMITS, proven_order=NEWEST)
         walk.run()
         assert not _missing_but_proven(service, walk.findings), seed
 
@@ -395,16 +434,16 @@ def test_a_proof_that_another_walk_refutes_is_believed_no_more() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_rows_kept_back_say_nothing_of_the_order(seed: int) -> None:
     """D3: a service that is caught keeping rows back is still believed its order."""
-    told: list[bool] = []
+    told: list[Choice | None] = []
 
     class Told(Service):
-        def tell_order(self, *, proven: bool) -> None:
-            told.append(proven)
+        def tell_order(self, choice: Choice | None) -> None:
+            told.append(choice)
 
     service = Told(_spread(1000), faults=["kept_back"], rate=0.3, seed=seed)
     service.counted = True
     doubts = Doubts(LIMITS, counts=True)
-    walk = SearchWalk(service, DAY, LIMITS, known_doubts=doubts, order_proven=True)
+    walk = SearchWalk(service, DAY, LIMITS, known_doubts=doubts, proven_order=NEWEST)
     walk.run()
     assert told == []
     assert not _missing_but_proven(service, walk.findings)
@@ -480,7 +519,7 @@ class ReachesBack(Service):
         return super()._within(Window(window.start - timedelta(seconds=1), window.end))
 
 
-@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
+@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "shuffled", "none"])
 def test_a_full_second_is_not_asked_for_again_and_again(order: str) -> None:
     """Whatever touches it brings nothing but its rows: it is cut out at once, and no question that
     holds it serves as witness for the quiet beside it."""
@@ -520,7 +559,7 @@ def test_rows_beside_a_window_are_no_look_at_it() -> None:
 
 def test_an_answer_with_all_rows_proves_no_order() -> None:
     """It says that there is more, and there is none: whatever chose its rows had no choice."""
-    told: list[bool] = []
+    told: list[Choice | None] = []
 
     class SaysMore(Service):
         def ask(
@@ -528,16 +567,16 @@ def test_an_answer_with_all_rows_proves_no_order() -> None:
         ) -> SearchAnswer:
             return replace(super().ask(window), more_available=self.calls == 1)
 
-        def tell_order(self, *, proven: bool) -> None:
-            told.append(proven)
+        def tell_order(self, choice: Choice | None) -> None:
+            told.append(choice)
 
     walk = _walk(SaysMore(_spread(20)))
     assert all(f.verdict.proven for f in walk.findings)
-    assert not walk.order.proven
+    assert walk.order.proven is None
     assert told == []
 
 
-@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
+@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "shuffled", "none"])
 def test_each_attempt_concludes_something(order: str) -> None:
     """One that ended with nothing would be followed by the same again, for ever."""
     full = [DAY.start + timedelta(hours=9, seconds=30 * n) for n in range(4)]
@@ -631,7 +670,7 @@ FAULTS = [
     faults=st.lists(st.sampled_from(FAULTS), max_size=4, unique=True),
     rate=st.sampled_from([0.1, 0.3, 0.6]),
     count=st.sampled_from(["total", "rows", "zero"]),
-    order=st.sampled_from(["newest_first", "oldest_first", "none", "sample_then_sort"]),
+    order=st.sampled_from(ORDERS),
     rows=st.integers(0, 1500),
 )
 # The first answers of this one look ordered by chance.

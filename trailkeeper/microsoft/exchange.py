@@ -26,6 +26,7 @@ from trailkeeper.model.density import Density, density_key
 from trailkeeper.model.search import (
     SECOND,
     UNTIMED,
+    Choice,
     SearchAnswer,
     SearchLimits,
     SessionAnswer,
@@ -81,7 +82,7 @@ class ExchangeSource:
             window,
             self._limits,
             busy_hour=self._busy_hour(tenant, known.density),
-            order_proven=order.known(),
+            proven_order=order.known(),
             known_doubts=habits.doubts(self._limits),
             empties=habits.empties(),
             turn=turn,
@@ -107,7 +108,7 @@ class ExchangeSource:
             search.habits,
             # A walk that was stopped before it saw anything makes nobody known.
             probed_at=search.habits.probed_at or (now if learned else None),
-            order_proven=search.order.still_proven(search.habits.order_proven),
+            order=search.order.still_proven(search.habits.order),
         ).doubting(walk.doubts)
         habits = habits.believing(walk.empties).beside(noted.habits)
         habits = habits.onto(noted.habits, known.habits)
@@ -160,7 +161,7 @@ def _known(notebook: Notebook, tenant: str, now: datetime) -> Known:
 
 @dataclass(frozen=True, slots=True)
 class OrderNote:
-    """Whether a tenant's order is proven, told among its walks while they go on.
+    """How a tenant's full answers are proven to choose their rows, told while its walks go on.
 
     Found out anew each week; a proof that did not hold counts for as long, whoever finds another.
     """
@@ -169,34 +170,39 @@ class OrderNote:
     tenant: str
     clock: Clock
 
-    def known(self) -> bool:
-        """Not while the ledger is out of reach: the walk finds out by itself."""
+    def known(self) -> Choice | None:
+        """None while the ledger is out of reach: the walk finds out by itself."""
         with suppress(Unavailable):
-            return self._told(_PROVEN) and not self._told(_REFUTED)
-        return False
+            return None if self._told(_REFUTED) is not None else self._proven()
+        return None
 
     def refuted(self) -> bool:
         """A walk that relies on a proof goes on with it while the ledger is out of reach."""
         with suppress(Unavailable):
-            return self._told(_REFUTED)
+            return self._told(_REFUTED) is not None
         return False
 
-    def still_proven(self, before: bool) -> bool:
-        """Whether it is, for the record: a proof whose week has just ended is no change."""
+    def still_proven(self, before: Choice | None) -> Choice | None:
+        """Which is, for the record: a proof whose week has just ended is no change."""
         with suppress(Unavailable):
-            return (before or self._told(_PROVEN)) and not self._told(_REFUTED)
+            return None if self._told(_REFUTED) is not None else before or self._proven()
         return before
 
-    def tell(self, *, proven: bool) -> None:
+    def tell(self, choice: Choice | None) -> None:
         """Lost while the ledger is out of reach: then other walks find out by themselves."""
-        word = _PROVEN if proven else _REFUTED
+        word = _PROVEN if choice else _REFUTED
         with suppress(Unavailable):
-            if not (self._told(_REFUTED) or self._told(word)):
-                self.notebook.note(order_key(self.tenant, word), "", self.clock.now())
+            if self._told(_REFUTED) is None and self._told(word) is None:
+                key = order_key(self.tenant, word)
+                self.notebook.note(key, str(choice or ""), self.clock.now())
 
-    def _told(self, word: str) -> bool:
+    def _proven(self) -> Choice | None:
+        return Choice.from_text(self._told(_PROVEN) or "")
+
+    def _told(self, word: str) -> str | None:
         noted = self.notebook.noted(order_key(self.tenant, word))
-        return noted is not None and self.clock.now() - noted[1] < PROVEN_FOR
+        fresh = noted is not None and self.clock.now() - noted[1] < PROVEN_FOR
+        return noted[0] if noted and fresh else None
 
 
 class AuditSearch(SearchPort):
@@ -230,14 +236,14 @@ class AuditSearch(SearchPort):
     def pause(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 
-    def order_known(self) -> bool:
+    def order_known(self) -> Choice | None:
         return self.order.known()
 
     def order_refuted(self) -> bool:
         return self.order.refuted()
 
-    def tell_order(self, *, proven: bool) -> None:
-        self.order.tell(proven=proven)
+    def tell_order(self, choice: Choice | None) -> None:
+        self.order.tell(choice)
 
     def full(self, times: int = 1) -> bool:
         return self._sink.size >= times * _ATTEMPT_BYTES

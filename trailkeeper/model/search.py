@@ -50,11 +50,35 @@ class SearchLimits:
 
 
 class Order(StrEnum):
+    """How rows are sorted, or in which order a full answer took them."""
+
     NEWEST_FIRST = "newest_first"
     OLDEST_FIRST = "oldest_first"
     NONE = "none"
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a service chooses the rows of a full answer: `taken` in this order, until it is full, and
+    `shown` in that one."""
+
+    taken: Order
+    shown: Order
+
+    def __str__(self) -> str:
+        return f"{self.taken.value} {self.shown.value}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Choice | None:
+        """What `str` gave; None for anything else."""
+        taken, _, shown = text.partition(" ")
+        known = {order.value for order in Order}
+        return cls(Order(taken), Order(shown)) if {taken, shown} <= known else None
+
+
+_LEANS = 1 / 3
+"""of the time that was asked"""
+_MICROSECOND = timedelta(microseconds=1)
 UNTIMED = -(2**62)
 """in `SearchAnswer.times`: the row has no time that could be read"""
 
@@ -97,6 +121,18 @@ class SearchAnswer:
         if times == ascending[::-1]:
             return Order.NEWEST_FIRST
         return Order.OLDEST_FIRST if times == ascending else Order.NONE
+
+    @property
+    def leaning(self) -> Order:
+        """From which end they seem to have been taken, though they are not sorted: much time beside
+        the other one has none."""
+        if len(self.once) < 2 or UNTIMED in self.times:
+            return Order.NONE
+        before = min(self.once) - micros(self.asked.start)
+        after = micros(self.asked.end) - max(self.once)
+        if max(before, after) < _LEANS * (self.asked.duration / _MICROSECOND):
+            return Order.NONE
+        return Order.NEWEST_FIRST if before > after else Order.OLDEST_FIRST
 
     def foreign(self, slack: timedelta = SECOND) -> int:
         """Rows outside what was asked; one second of slack, since the borders are unconfirmed."""
@@ -175,18 +211,24 @@ def keys_not_beside(answer: SearchAnswer, window: Window) -> set[str]:
     return keys_between(answer, window) | untimed
 
 
-def covered_time(window: Window, answer: SearchAnswer) -> tuple[datetime, Window | None]:
-    """The last row's edge and the part of `window` on the near side of it.
+def covered_time(
+    window: Window, answer: SearchAnswer, order: Order
+) -> tuple[datetime, Window] | None:
+    """The last row's edge and the part of `window` on the near side of it, if the rows were taken
+    in this order; None where there is no such part.
 
     The last row's own second may be cut in two, so it is not covered.
     """
-    times, order = answer.once, answer.order
-    last = from_micros(times[-1]).replace(microsecond=0) if times else window.start
-    if order is Order.NEWEST_FIRST and window.start < last + SECOND < window.end:
-        return last + SECOND, Window(last + SECOND, window.end, window.axis)
-    if order is Order.OLDEST_FIRST and window.start < last < window.end:
-        return last, Window(window.start, last, window.axis)
-    return last, None
+    if order is Order.NONE or not answer.once or UNTIMED in answer.times:
+        return None
+    if order is Order.NEWEST_FIRST:
+        edge = from_micros(min(answer.once)).replace(microsecond=0) + SECOND
+    else:
+        edge = from_micros(max(answer.once)).replace(microsecond=0)
+    if not window.start < edge < window.end:
+        return None
+    older, newer = window.split(edge)
+    return edge, newer if order is Order.NEWEST_FIRST else older
 
 
 def cut_by_rows(window: Window, answer: SearchAnswer, cap: int) -> tuple[Window, ...]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from trailkeeper.model.search import (
     SECOND,
+    UNTIMED,
+    Choice,
     Order,
     SearchAnswer,
     covered_time,
@@ -31,6 +33,12 @@ class Covered:
     @property
     def newest_first(self) -> bool:
         return self.overlap.start == self.window.start
+
+    @property
+    def choice(self) -> Choice:
+        """How the rows of its answer were chosen, if it is true."""
+        taken = Order.NEWEST_FIRST if self.newest_first else Order.OLDEST_FIRST
+        return Choice(taken, self.answer.order)
 
     @property
     def inner(self) -> Window:
@@ -68,28 +76,32 @@ class Covered:
         return Window(self.overlap.start, rest.end, rest.axis)
 
     def shown_by(self, answer: SearchAnswer, cap: int) -> bool:
-        """Whether `answer` holds the whole overlap: short, or in order and reaching beyond it."""
+        """Whether `answer` holds the whole overlap: short, or reaching beyond it in this order."""
         if not answer.truncated(cap):
             return True
-        if answer.order is Order.NEWEST_FIRST:
-            return answer.once[-1] < micros(self.overlap.start)
-        if answer.order is Order.OLDEST_FIRST:
-            return answer.once[-1] >= micros(self.overlap.end)
-        return False
+        if UNTIMED in answer.times:
+            return False
+        if self.newest_first:
+            return any(time < micros(self.overlap.start) for time in answer.once)
+        return any(time >= micros(self.overlap.end) for time in answer.once)
 
 
-def covered_by(answer: SearchAnswer, window: Window, overlap_rows: int) -> Covered | None:
-    """The time that an ordered, full answer covers, with its witness; None without either."""
-    edge, covered = covered_time(window, answer)
-    if covered is None:
+def covered_by(
+    answer: SearchAnswer, window: Window, order: Order, overlap_rows: int
+) -> Covered | None:
+    """The time that a full answer covers whose rows were taken in `order`, with its witness; None
+    without either."""
+    found = covered_time(window, answer, order)
+    if found is None:
         return None
+    edge, covered = found
+    newest_first = order is Order.NEWEST_FIRST
     low, high = micros(covered.start), micros(covered.end)
-    inside = [t for t in answer.once if low <= t < high]
+    inside = sorted((t for t in answer.once if low <= t < high), reverse=newest_first)
     if not inside:
         return None
     witness = from_micros(inside[-min(len(inside), overlap_rows)])
     second = witness.replace(microsecond=0)
-    newest_first = edge == covered.start
     overlap = Window(edge, second + SECOND) if newest_first else Window(second, edge)
     if overlap.covers(covered) or covered.duration <= 2 * SECOND:
         return None

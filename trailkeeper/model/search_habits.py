@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from trailkeeper.model.search import SearchAnswer, SearchLimits
+from trailkeeper.model.search import Choice, SearchAnswer, SearchLimits
 from trailkeeper.model.search_doubt import Doubts, Looks
 from trailkeeper.model.search_empty import EmptyAnswers
 from trailkeeper.model.search_witness import Witness, Witnesses
@@ -48,8 +48,8 @@ class SearchHabits:
     """rows carry moreRecordsAvailable"""
     largest_answer: int = 0
     """most rows that one call without a session is known to return (`Doubts.verified`)"""
-    order_proven: bool = False
-    """a full answer's order was found to choose its rows"""
+    order: Choice | None = None
+    """how full answers were found to choose their rows"""
     looks: tuple[tuple[str, int, int], ...] = ()
     """hints, and how many second looks brought nothing and more (`Doubts.looks`)"""
     gives: int = 0
@@ -144,7 +144,7 @@ class SearchHabits:
         """What is known on both sides and differs: name to (before, now)."""
         pairs = {
             "result_count": (before.result_count.value, self.result_count.value),
-            "order_proven": (before.order_proven, self.order_proven),
+            "order": (before.order and str(before.order), self.order and str(self.order)),
             "says_more": (before.says_more, self.says_more),
             "gives": (before.gives, self.gives),
             "hides_rows": (before.hides_rows, self.hides_rows),
@@ -152,12 +152,13 @@ class SearchHabits:
         return {
             name: pair
             for name, pair in pairs.items()
-            if pair[0] != pair[1] and pair[0] not in (CountMeaning.UNKNOWN.value, False)
+            if pair[0] != pair[1] and pair[0] not in (CountMeaning.UNKNOWN.value, None, False)
         }
 
     def to_text(self) -> str:
         kept = asdict(self)
         kept["probed_at"] = self.probed_at and self.probed_at.isoformat()
+        kept["order"] = str(self.order or "")
         kept["witnesses"] = [[w.second.isoformat(), w.key] for w in self.witnesses]
         return json.dumps(kept, sort_keys=True)
 
@@ -168,6 +169,7 @@ class SearchHabits:
             kept = json.loads(text)
             kept["probed_at"] = datetime.fromisoformat(kept["probed_at"]).astimezone(UTC)
             kept["result_count"] = CountMeaning(kept["result_count"])
+            kept["order"] = Choice.from_text(kept["order"])
             kept["looks"] = tuple((str(hint), int(a), int(b)) for hint, a, b in kept["looks"])
             kept["heard"] = tuple(map(float, kept.get("heard", ())))
             kept["witnesses"] = tuple(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trailkeeper.errors import AnswerTooLarge, Lost
-from trailkeeper.model.search import SearchAnswer, keys_between
+from trailkeeper.model.search import Choice, Order, SearchAnswer, keys_between
 from trailkeeper.model.search_claim import Covered
 from trailkeeper.model.search_doubt import Doubts
 from trailkeeper.model.search_held import Held
@@ -14,7 +14,8 @@ from trailkeeper.model.search_port import SearchPort
 from trailkeeper.model.window import Window
 
 _REFUTED = 2
-"""witnesses in a row that came to nothing; then a walk trusts no order any more"""
+"""claims in a row that came to nothing; then a walk trusts no order any more"""
+_TAKEN = (Order.NEWEST_FIRST, Order.OLDEST_FIRST)
 
 
 @dataclass
@@ -25,41 +26,59 @@ class TrustInOrder:
     ask: Callable[[Window], SearchAnswer]
     doubts: Doubts
     held: Held
-    proven: bool
-    """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
+    proven: Choice | None
+    """how this tenant's full answers choose their rows; None: the walk finds out by itself"""
     _refuted: int = field(default=0, init=False)
+    """claims in a row that were not borne out, though their choice was proven"""
+    _false: set[Order] = field(default_factory=set, init=False)
+    """in which this walk believes no more, where none is proven"""
 
-    @property
-    def gone(self) -> bool:
-        """Whether nothing more is claimed."""
-        return self._refuted >= _REFUTED
+    def of(self, answer: SearchAnswer) -> Order:
+        """In which the rows of a full answer were taken: as is proven of those that are shown so,
+        or as they are sorted, or as they seem to be; NONE: nothing is claimed.
+
+        Rows may be shown in another order than they were taken in, or in none.
+        """
+        self._hear()
+        if self.proven and self.proven.shown is answer.order:
+            return self.proven.taken
+        likely = [answer.leaning]
+        if answer.order is not Order.NONE:
+            likely = sorted(_TAKEN, key=lambda order: order is not answer.order)
+        return next((order for order in likely if order not in self._false), Order.NONE)
 
     def bears(self, claim: Covered, rest: SearchAnswer) -> bool:
-        """Whether the order is known to choose the rows, and the answer that claims gives no cause
+        """Whether this order is known to choose the rows, and the answer that claims gives no cause
         to doubt that it has them all; `rest`: what came beyond it.
 
-        The order is proven before the first claim closes; by then another walk of this tenant may
-        have done that. An answer that is doubted has to prove its own claim. A claim of few of its
-        answer's rows proves itself, and not the order: chance may have chosen those; and so does
-        an answer with all rows there are, whatever it said of more: nothing was chosen.
+        It is proven before the first claim closes; by then another walk of this tenant may have
+        done that. A claim of an answer that is shown otherwise, or doubted, has to prove itself. A
+        claim of few of its answer's rows proves itself, and not the order: chance may have chosen
+        those; and so does an answer with all rows there are, whatever it said of more: nothing was
+        chosen.
         """
         doubt = self.doubts.of_cover(claim.answer)
         if self.proven and self.port.order_refuted():  # by a walk at the same time
-            self.proven = False
-        if not (self.proven or doubt):
-            self.proven = self.port.order_known()
-        if self.proven and not doubt:
+            self.proven = None
+        if not doubt:
+            self._hear()
+        if self.proven == claim.choice and not doubt:
             return True
         if not self._stands_alone(claim):
             if doubt:
                 self.doubts.founded(doubt, claim.answer)
             return False
         if not self.proven and claim.covers_most() and claim.chose(rest):
-            self.proven = True
-            self.port.tell_order(proven=True)
+            self.proven = claim.choice
+            self.port.tell_order(claim.choice)
         if doubt:
             self.doubts.unfounded(doubt, claim.answer)
         return True
+
+    def _hear(self) -> None:
+        """Whether another walk of this tenant has proven one by now."""
+        if not self.proven:
+            self.proven = self.port.order_known()
 
     def _stands_alone(self, claim: Covered) -> bool:
         """Ask the covered part by itself: it must hold exactly the rows that the order gave it."""
@@ -75,11 +94,15 @@ class TrustInOrder:
         """A claim was borne out."""
         self._refuted = 0
 
-    def refuted(self) -> None:
-        """One was not. Where the order never was proven, no more is claimed: chance would bear it
-        out some day."""
-        self.proven = self.proven or self.port.order_known()
-        self._refuted += 1 if self.proven else _REFUTED
-        if self.proven and self.gone:
-            self.proven = False
-            self.port.tell_order(proven=False)
+    def refuted(self, claim: Covered) -> None:
+        """One was not. Where no order was proven, it is claimed no more: chance would bear it out
+        some day."""
+        self._hear()
+        if self.proven != claim.choice:
+            self._false.add(claim.choice.taken)
+            return
+        self._refuted += 1
+        if self._refuted >= _REFUTED:
+            self.proven = None
+            self._false.update(_TAKEN)
+            self.port.tell_order(None)

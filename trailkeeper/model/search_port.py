@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trailkeeper.model.search import SearchAnswer, SessionAnswer
+from trailkeeper.model.search import Choice, SearchAnswer, SessionAnswer
 from trailkeeper.model.window import Window
 
 
@@ -34,16 +34,16 @@ class SearchPort:
     def pause(self, seconds: float) -> None:
         raise NotImplementedError
 
-    def order_known(self) -> bool:
-        """Whether the order of this tenant's answers was proven to choose their rows."""
-        return False
+    def order_known(self) -> Choice | None:
+        """How this tenant's full answers were proven to choose their rows."""
+        return None
 
     def order_refuted(self) -> bool:
         """Whether a walk of this tenant has found such a proof not to hold."""
         return False
 
-    def tell_order(self, *, proven: bool) -> None:
-        """Tell the tenant's other walks that it was, or that a proof did not hold."""
+    def tell_order(self, choice: Choice | None) -> None:
+        """Tell the tenant's other walks so; None: that such a proof did not hold."""
 
     def full(self, times: int = 1) -> bool:
         """Whether the landing file holds `times` what one attempt should bring."""

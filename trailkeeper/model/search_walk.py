@@ -44,6 +44,7 @@ from trailkeeper.model.density import Density
 from trailkeeper.model.search import (
     SECOND,
     UNTIMED,
+    Choice,
     SearchAnswer,
     SearchLimits,
     cut_by_rows,
@@ -112,12 +113,12 @@ class SearchWalk:
     """what this tenant's short answers are worth; nothing known by default"""
     empties: EmptyAnswers = field(default_factory=EmptyAnswers)
     """what its empty answers are worth, likewise"""
-    order_proven: InitVar[bool] = False
-    """this tenant's order was found to choose the rows; otherwise the walk finds out by itself"""
+    proven_order: InitVar[Choice | None] = None
+    """how full answers choose their rows; None: the walk finds out by itself"""
     turn: Turn = field(default_factory=Turn)
     density: Density = field(default_factory=Density)
 
-    def __post_init__(self, order_proven: bool) -> None:
+    def __post_init__(self, proven_order: Choice | None) -> None:
         self.findings: list[Finding] = []
         self.interrupted: TrailkeeperError | None = None
         self.rows_by_hour: Counter[int] = Counter()
@@ -125,7 +126,7 @@ class SearchWalk:
         self.doubts = self.known_doubts or Doubts(self.limits)
         self.asking = Asking(self.port, self.turn, self.limits, self.doubts, self.empties)
         self._held = Held(self.doubts)
-        self.order = TrustInOrder(self.port, self._ask, self.doubts, self._held, order_proven)
+        self.order = TrustInOrder(self.port, self._ask, self.doubts, self._held, proven_order)
         self._todo = [Part(self.window)]
         self._audited = False
 
@@ -294,7 +295,7 @@ class SearchWalk:
         It is the order that did not choose them, unless the answer is known to keep rows back.
         """
         if not self.doubts.keeps_back(claim.answer):
-            self.order.refuted()
+            self.order.refuted(claim)
         self._push(Part(half) for half in claim.window.halves())
 
     def _drop_claim(self, part: Part) -> None:
@@ -309,9 +310,8 @@ class SearchWalk:
             else:  # rows of a claim's overlap, which no question about the second brings
                 self._push([Part(part.window)])
             return
-        claim = None
-        if not self.order.gone:
-            claim = covered_by(answer, part.window, self.limits.overlap_rows)
+        order = self.order.of(answer)
+        claim = covered_by(answer, part.window, order, self.limits.overlap_rows)
         if claim is None:
             pieces = self._ours_of(cut_by_rows(part.window, answer, self.asking.cap))
             self._push(Part(piece) for piece in pieces if piece.duration > SECOND)
