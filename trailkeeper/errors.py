@@ -14,6 +14,7 @@ Kinds, and what a caller does with each:
 `LeaseLost`               somebody else owns the work now; drop it silently
 `ConfigurationError`      refuse to start (exit code 2)
 `Unavailable`             something of ours is down: Redis, ledger, lake, mail
+`DamagedLanding`          pull again what its file held; everybody else: `Unavailable`
 `Bug`                     our mistake, or an answer nobody has seen; fail loudly
 ========================  =======================================================
 """
@@ -100,6 +101,22 @@ class UsageError(TrailkeeperError):
 
 class Unavailable(TrailkeeperError):
     """One of our own parts is out of reach: Redis, ledger, lake, disk or mail."""
+
+
+class DamagedLanding(Unavailable):
+    """A landing file that is there, and is not what was written; `file`: its name."""
+
+    def __init__(
+        self,
+        summary: str = "",
+        remedy: str = "",
+        code: str = "",
+        request_id: str = "",
+        file: str = "",
+    ) -> None:
+        super().__init__(summary, remedy, code, request_id)
+        self.args = (summary, remedy, code, request_id, file)
+        self.file = file
 
 
 class DeliveryRefused(TrailkeeperError):

@@ -152,6 +152,14 @@ class Landing(Protocol):
 
     def remove(self, tenant: str, file: str) -> None: ...
 
+    def set_aside(self, tenant: str, file: str) -> None:
+        """Keep a damaged file for a person, out of everybody's way."""
+        ...
+
+    def files(self, tenant: str) -> list[str]:
+        """Every file of the tenant: sealed, partial or set aside."""
+        ...
+
     def orphans(self, older_than: datetime) -> Iterator[tuple[str, str]]:
         """(tenant, file) of every sealed or partial file last written before `older_than`."""
         ...
@@ -424,6 +432,15 @@ class Ledger(Notebook, Worklist, Measures, Protocol):
         """Mark every entry merged with its counts (by segment id).
 
         Raises `Bug` when an entry has no counts; closing the same merge twice changes nothing.
+        """
+        ...
+
+    def set_aside(self, merge: Merge, finding: Finding, segment_id: int, due_at: datetime) -> Merge:
+        """landed → merged without a record: its landing file is damaged. The merge that is left.
+
+        `finding` takes the place of all that it proved, and counts as newer than any look so far;
+        its window is planned again as a RETRY, and the feed's blobs that it landed are to be
+        fetched again.
         """
         ...
 

@@ -18,9 +18,11 @@ import pytest
 from sandbox import Sandbox
 from tests.cli.conftest import DAYS, RECORDS, ROOT, Line
 from tests.servers.redis import redis_server
-from trailkeeper.bootstrap import READABLE
+from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import Queue
-from trailkeeper.model.stream import Source
+from trailkeeper.model.segment import NewSegment, Purpose
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
 from trailkeeper.settings import load
 from trailkeeper.supervisor.lock import data_folder
 from worker.health import Role, judge
@@ -60,6 +62,28 @@ def test_a_range_is_collected_and_its_coverage_stated(seeded: Line, box: Sandbox
     assert "100 %" in said.out
     assert f" {RECORDS} stored" in said.out
     assert sorted(exported(seeded)) == sorted(truth(seeded, box))
+
+
+def test_a_damaged_landing_file_is_collected_again(seeded: Line, box: Sandbox) -> None:
+    """What was received lies cut on the disk: the next collection asks again, and says complete."""
+    world = World(load(seeded.config.folder))
+    stream, now = Stream(seeded.tenant, Source.EXCHANGE), world.clock.now()
+    whole = Window(*(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in DAYS))
+    wanted = NewSegment(stream, whole, Purpose.BACKFILL)
+    world.ledger.plan(stream, lambda _: [wanted], now)
+    (due,) = world.ledger.due(now, 1, 1)
+    world.pull(due.id, "test")
+    for file in world.landing.files(seeded.tenant):
+        path = world.landing.path(seeded.tenant, file)
+        path.write_bytes(path.read_bytes()[:-1000])
+    world.close()
+    said = seeded.collect("--json")
+    assert said.code == 0, said.err
+    (stated,) = said.objects
+    assert stated["records_stored"] == RECORDS
+    assert sorted(exported(seeded)) == sorted(truth(seeded, box))
+    again = seeded.collect("--json")
+    assert again.objects[0]["records_stored"] == RECORDS
 
 
 def test_json_is_the_contract_s_object(seeded: Line) -> None:

@@ -28,6 +28,7 @@ from tests.contract.ledger_words import (
 from trailkeeper.errors import Bug, LeaseLost
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.segment import (
+    Finding,
     Landed,
     Lease,
     MergeCounts,
@@ -551,6 +552,46 @@ class TestMerging:
         assert ledger.findings(CONTOSO, window(1, 9)) == []
         with pytest.raises(AxisMixedError):
             ledger.findings(CONTOSO, window(0, 9, FEED))
+
+    def test_what_a_damaged_file_held_is_asked_for_again(self, ledger: Ledger) -> None:
+        """The merge goes on without it; its time is a gap, and a retry of its own is planned."""
+        self._landed(ledger, 1, 1)
+        retry = new(0, purpose=Purpose.RETRY, round=1)
+        plan(ledger, retry)  # it may lean on what turns out damaged
+        merge = ledger.open_merge("contoso", "a", at(5), at(6), MANY)
+        assert merge is not None
+        damaged, whole = merge.entries
+        gap = Finding(window(0, 1), Verdict.GAP, at(5), "damaged")
+        left = ledger.set_aside(merge, gap, damaged.segment_id, at(7))
+        assert left.entries == (whole,)
+        ledger.close_merge(left, {whole.segment_id: MergeCounts(10, 10)}, at(5))
+        assert ledger.counts(CONTOSO, window(0, 9)) == MergeCounts(10, 10)
+        assert [f.verdict for f in ledger.findings(CONTOSO, window(0, 9))] == [
+            Verdict.GAP,
+            Verdict.COMPLETE,
+        ]
+        assert ledger.known_files() == set()
+        due = ledger.due(at(7), MANY, MANY)
+        assert {(s.window, s.purpose, s.round) for s in due} == {
+            (window(0, 1), Purpose.RETRY, 1),
+            (window(0, 1), Purpose.RETRY, 2),
+        }
+
+    def test_a_late_merge_sets_nothing_aside(self, ledger: Ledger) -> None:
+        """Who lost the merge changes nothing, and a merge handed out again lacks what was."""
+        self._landed(ledger, 1, 1)
+        late = ledger.open_merge("contoso", "a", at(5), at(6), MANY)
+        merge = ledger.open_merge("contoso", "b", at(6), at(7), MANY)
+        assert late is not None
+        assert merge is not None
+        gap = Finding(window(0, 1), Verdict.GAP, at(6), "damaged")
+        first = merge.entries[0].segment_id
+        with pytest.raises(LeaseLost):
+            ledger.set_aside(late, gap, first, at(7))
+        left = ledger.set_aside(merge, gap, first, at(7))
+        again = ledger.open_merge("contoso", "c", at(7), at(8), MANY)
+        assert again is not None
+        assert again.entries == left.entries
 
     def test_files_until_they_are_forgotten(self, ledger: Ledger) -> None:
         """Landed files are known, merged files are listed once old enough, forgotten ones never."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.ledger_words import HOUR, MANY, T0, at, file_of, plan
 from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobMark, BlobState
-from trailkeeper.model.segment import Leased, MergeCounts, NewSegment, Purpose
+from trailkeeper.model.segment import Finding, Leased, MergeCounts, NewSegment, Purpose, Verdict
 from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
@@ -72,6 +72,20 @@ def test_done_with_the_landing_and_never_work_again(ledger: SqlLedger) -> None:
     mark(ledger, BlobMark("a", BlobState.DONE, records=7, lag_seconds=60))
     work = ledger.list_blobs("contoso", [blob("a"), blob("b")], DAY, T0)
     assert [found.content_id for found in work.todo] == ["b"]
+
+
+def test_blobs_of_a_damaged_file_are_work_again(ledger: SqlLedger) -> None:
+    """What landed in a file that turned out damaged is fetched again, and nothing else."""
+    ledger.list_blobs("contoso", [blob("a"), blob("b")], DAY, T0)
+    taken = mark(ledger, BlobMark("a", BlobState.DONE, records=7, lag_seconds=60))
+    merge = ledger.open_merge("contoso", "m", T0, T0 + HOUR, MANY)
+    assert merge is not None
+    other = leased(ledger, Window(at(0), at(12), Axis.AVAILABLE))
+    ledger.land(other.lease, file_of(), [], [], T0, [BlobMark("b", BlobState.DONE)])
+    gap = Finding(DAY, Verdict.GAP, T0, "damaged")
+    ledger.set_aside(merge, gap, taken.segment.id, T0)
+    work = ledger.list_blobs("contoso", [blob("a"), blob("b")], DAY, T0)
+    assert work.todo == [blob("a")]
 
 
 def test_tenants_do_not_share_blobs(ledger: SqlLedger) -> None:

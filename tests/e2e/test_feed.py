@@ -377,6 +377,42 @@ def test_refused_in_a_listing_is_left_alone(boxed: Boxed, tmp_path: Path) -> Non
             assert world.ledger.parkings("contoso") == []
 
 
+@pytest.mark.parametrize("behind", [0, 600])
+def test_a_damaged_landing_file_takes_back_what_leaned_on_it(
+    boxed: Boxed, tmp_path: Path, behind: int
+) -> None:
+    """A later look proved its window by blobs whose file turned out damaged: that is a gap until
+    they are fetched once more, whatever the service's clock; then every record is there once."""
+    with boxed() as box:
+        box.control.set_clock(events_offset=-behind, identity_offset=0)
+        fill(box, "contoso", 100, 20 * HOUR, 2 * HOUR)
+        clock = ShiftedClock()
+        with opened(configured(tmp_path, box), clock) as world:
+            stream, now = Stream("contoso", Source.ACTIVITY), world.clock.now()
+            asked = Window(now - 21 * HOUR, now - HOUR, Axis.AVAILABLE)
+
+            def pulled(purpose: Purpose) -> list[str]:
+                wanted = NewSegment(stream, asked, purpose)
+                world.ledger.plan(stream, lambda _: [wanted], world.clock.now())
+                for segment in world.ledger.due(world.clock.now(), 9, 9, stream):
+                    world.pull(segment.id, "test")
+                return world.landing.files("contoso")
+
+            (file,) = pulled(Purpose.INCREMENTAL)
+            assert pulled(Purpose.REREAD) == [file]
+            assert world.cover.of_stream(stream, asked).is_complete
+            path = world.landing.path("contoso", file)
+            path.write_bytes(path.read_bytes()[:-1000])
+            world.merge("contoso", "test")
+            gaps = world.cover.of_stream(stream, asked).gaps
+            assert [gap.window for gap in gaps] == [asked]
+            clock.ahead = timedelta(minutes=1)
+            box.control.set_clock(events_offset=60 - behind, identity_offset=60)
+            serve(world, "contoso")
+            assert world.cover.of_stream(stream, asked).is_complete
+            assert kept(world, "contoso") == truth(box)
+
+
 @pytest.mark.parametrize("purpose", [Purpose.COLLECT, Purpose.INCREMENTAL])
 def test_too_much_for_one_pull(
     boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tests.store.lake_words import T0, TENANT, columns, record, run
-from trailkeeper.errors import Bug, Unavailable
+from trailkeeper.errors import Bug, DamagedLanding, Unavailable
 from trailkeeper.model.record import COLUMNS, RecordColumns
 from trailkeeper.model.segment import Lease
 from trailkeeper.store.landing import FileLanding, batches
@@ -150,8 +150,27 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     flipped[len(whole) // 2] ^= 1
     for damaged in (bytes(flipped), whole[: len(whole) // 2]):
         path.write_bytes(damaged)
-        with pytest.raises(Unavailable, match=r"damaged\. Check the disk"):
+        with pytest.raises(DamagedLanding, match=r"damaged\. Check the disk") as caught:
             list(batches(path))
+        assert caught.value.file == file
+
+
+def test_a_disk_that_cannot_be_read_is_no_damage() -> None:
+    """The kernel refuses the first page of a process's memory: what is refused may be whole."""
+    with pytest.raises(Unavailable, match="cannot be read: ") as caught:
+        list(batches(Path("/proc/self/mem")))
+    assert not isinstance(caught.value, DamagedLanding)
+
+
+def test_a_file_set_aside_is_kept_and_is_no_orphan(tmp_path: Path) -> None:
+    """Whoever cleans up leaves it to a person; whoever removes the tenant finds it."""
+    landing = FileLanding(tmp_path)
+    file = land(landing, columns(record("a")))
+    assert file
+    landing.set_aside(TENANT, file)
+    assert list(landing.orphans(datetime.now(UTC) + timedelta(days=1))) == []
+    assert landing.files(TENANT) == [f"{file}.damaged"]
+    assert landing.files("fabrikam") == []
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -241,13 +241,9 @@ def _remove(world: World, name: str) -> None:
     output.note("deleted: coverage, plans and outbox in the ledger")
     world.lake.remove(name)
     output.note("deleted: all stored records in the lake")
-    waiting = [
-        (tenant, file)
-        for tenant, file in world.landing.orphans(world.clock.now() + _RECENT)
-        if tenant == name
-    ]
-    for tenant, file in waiting:
-        world.landing.remove(tenant, file)
+    waiting = world.landing.files(name)
+    for file in waiting:
+        world.landing.remove(name, file)
     output.note(f"deleted: {output.counted(len(waiting), 'landing file')}")
     if name in world.settings.tenants:
         world.tokens.drop_all(world.settings.tenants[name])

@@ -25,7 +25,8 @@ class SegmentState(StrEnum):
     LANDED = "landed"
     """its landing file is durable; not yet in the lake"""
     MERGED = "merged"
-    """its records are in the lake; its findings count as coverage"""
+    """its records are in the lake; its findings count as coverage. Of one whose landing file was
+    damaged there are none, its time is a gap, and a RETRY asks again"""
     PARKED = "parked"
     """stopped until a person acts"""
     LOST = "lost"

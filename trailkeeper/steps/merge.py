@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import structlog
 
-from trailkeeper.errors import LeaseLost, Transient
+from trailkeeper.errors import DamagedLanding, LeaseLost, Transient
 from trailkeeper.model.lateness import lateness_key
-from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts, Purpose
+from trailkeeper.model.segment import (
+    MISSING,
+    Finding,
+    Merge,
+    MergeCounts,
+    Purpose,
+    Segment,
+    Verdict,
+)
+from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Axis
 from trailkeeper.ports import Clock, Lake, Landing, Ledger
 from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.heartbeat import Heartbeat
+from trailkeeper.steps.pull import back_off
 
 log = structlog.get_logger()
 
 MERGE_BYTES = 64 << 20
 """raw text folded in one commit: bounds the memory of a merging worker"""
+DAMAGED = "what was received was damaged before it was stored; it is asked for again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,9 @@ class MergeStep:
         return self.ledger.open_merge(tenant, owner, now, now + self.lease_length, MERGE_BYTES)
 
     def _merge(self, merge: Merge) -> MergeCounts:
-        files = [
-            (entry, self.landing.path(merge.tenant, entry.landed.file))
-            for entry in merge.entries
-            if entry.landed.file is not None
-        ]
         renew = partial(self.ledger.renew_merge, merge)
         with Heartbeat(renew, self.clock, self.lease_length):
-            counts = self._stored(merge, files)
+            merge, counts = self._readable(merge)
         self.ledger.close_merge(merge, counts, self.clock.now())
         self._learn_lateness(merge, counts)
         summed = sum(counts.values(), MergeCounts())
@@ -76,11 +80,46 @@ class MergeStep:
         )
         return summed
 
-    def _stored(
-        self, merge: Merge, files: Sequence[tuple[LandedSegment, Path]]
-    ) -> dict[int, MergeCounts]:
+    def _readable(self, merge: Merge) -> tuple[Merge, dict[int, MergeCounts]]:
+        """Merge what can be read; what was left of the merge, and its counts."""
+        while merge.entries:
+            try:
+                return merge, self._stored(merge)
+            except DamagedLanding as error:
+                merge = self._without(merge, error)
+        return merge, {}
+
+    def _without(self, merge: Merge, error: DamagedLanding) -> Merge:
+        """Its file was the only copy: its time is a gap, and is asked for again.
+
+        The ledger first: a crash in between leaves an orphan, and not a segment without its file.
+        """
+        (entry,) = (e for e in merge.entries if e.landed.file == error.file)
+        (segment,) = self.ledger.segments([entry.segment_id])
+        now = self.clock.now()
+        finding = Finding(segment.window, Verdict.GAP, now, DAMAGED, _leaning(segment))
+        left = self.ledger.set_aside(merge, finding, segment.id, now + back_off(segment))
+        self.landing.set_aside(merge.tenant, error.file)
+        log.error(
+            "landing_damaged",
+            tenant=merge.tenant,
+            source=segment.stream.source.value,
+            segment=segment.id,
+            window=str(segment.window),
+            file=error.file,
+            reason=error.summary,
+            remedy=error.remedy,
+        )
+        return left
+
+    def _stored(self, merge: Merge) -> dict[int, MergeCounts]:
         """Once more at once when a compaction's commit came first: it is over now, and otherwise
         the records would wait until the merge's deadline."""
+        files = [
+            (entry, self.landing.path(merge.tenant, entry.landed.file))
+            for entry in merge.entries
+            if entry.landed.file is not None
+        ]
         try:
             return self.lake.merge(merge, files)
         except Transient:
@@ -98,3 +137,9 @@ class MergeStep:
             found = counts[segment.id]
             lateness = lateness.learn(segment.round, found.received, found.stored, now)
         self.ledger.note(lateness_key(merge.tenant), lateness.to_text(), now)
+
+
+def _leaning(segment: Segment) -> dict[str, object]:
+    """A later poll of the feed proves its window by blobs that an earlier one fetched: with their
+    file gone, its proof is too. A search leans on nobody."""
+    return {MISSING: True} if segment.stream.source is Source.ACTIVITY else {}

@@ -328,7 +328,11 @@ def _left_much(leased: Leased, pulled: Pulled, landed_bytes: int) -> bool:
 def _pause(leased: Leased, error: TrailkeeperError) -> timedelta:
     if isinstance(error, Throttled):
         return timedelta(seconds=error.retry_after)
-    segment = leased.segment
+    return back_off(leased.segment)
+
+
+def back_off(segment: Segment) -> timedelta:
+    """Until a segment that failed once more is tried again."""
     tries = segment.attempts + (segment.round if segment.purpose is Purpose.RETRY else 0)
     return min(timedelta(seconds=5 * 2 ** min(tries, 20)), LONGEST_BACKOFF)
 

@@ -43,7 +43,8 @@ class Folded:
 def received(files: Sequence[tuple[LandedSegment, Path]]) -> pl.DataFrame:
     """All rows of the landing files, those received first on top.
 
-    Raises `Unavailable` when a file is gone, damaged, or shorter than the ledger says.
+    Raises `DamagedLanding` when a file is damaged or shorter than the ledger says, `Unavailable`
+    when it cannot be read.
     """
     ordered = sorted(files, key=lambda pair: (pair[0].landed_at, pair[0].segment_id))
     frames = [frame for entry, path in ordered for frame in _rows(entry, path)]

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +22,14 @@ import nanoarrow as na
 import zstandard
 from nanoarrow import ipc
 
-from trailkeeper.errors import Unavailable
+from trailkeeper.errors import DamagedLanding, Unavailable
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.segment import Lease
 from trailkeeper.store.columns import Batch, batch, raw_size
 from trailkeeper.store.disk import disk_errors, make_folder, one_name, sync, unavailable
 
 SUFFIX = ".arrows.zst"
+SET_ASIDE = ".damaged"
 COMPRESSION_LEVEL = 1
 """a page of 5,000 records costs about 6 ms; level 3 costs 4 ms more and gains nothing"""
 _BATCH_RECORDS = 1_000
@@ -59,9 +61,21 @@ class FileLanding:
         with disk_errors(path):
             path.unlink(missing_ok=True)
 
+    def set_aside(self, tenant: str, file: str) -> None:
+        """Rename a damaged file: what it still holds is for a person, and no orphan."""
+        path = self.path(tenant, file)
+        with disk_errors(path):
+            path.rename(path.with_name(file + SET_ASIDE))
+
+    def files(self, tenant: str) -> list[str]:
+        """Every file of the tenant: sealed, partial or set aside."""
+        return sorted(path.name for path in self._root.glob(f"{one_name(tenant)}/*{SUFFIX}*"))
+
     def orphans(self, older_than: datetime) -> Iterator[tuple[str, str]]:
         """(tenant, file) of every sealed or partial file last written before `older_than`."""
         for path in sorted(self._root.glob(f"*/*{SUFFIX}*")):
+            if path.name.endswith(SET_ASIDE):
+                continue
             with suppress(FileNotFoundError):  # somebody else removed it meanwhile
                 written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 if written_at < older_than:
@@ -199,17 +213,39 @@ class _Pipe:
 def batches(path: Path) -> Iterator[Batch]:
     """The batches of a sealed file, one in memory at a time.
 
-    Raises `Unavailable` when the file is gone or damaged; the caller compares the number of rows
-    with the ledger's, which shows a file cut between two batches.
+    Raises `DamagedLanding`, and `Unavailable` when the file is gone or the disk refuses; the caller
+    compares the number of rows with the ledger's, which shows a file cut between two batches.
     """
+    refused: list[OSError] = []
     try:
         with path.open("rb") as file:
-            reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            source = _Source(file, refused)
+            reader = zstandard.ZstdDecompressor().stream_reader(
+                source,  # type: ignore[arg-type]  # `read` is all that it calls
+                read_across_frames=True,
+            )
             yield from na.c_array_stream(ipc.InputStream.from_readable(reader))
     except OSError as error:
         raise unavailable(path, "read", error) from None
     except (RuntimeError, zstandard.ZstdError):
+        if refused:
+            raise unavailable(path, "read", refused[0]) from None
         raise damaged(path) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Keeps the disk's refusals, which nanoarrow flattens: they say nothing of what was written."""
+
+    file: BinaryIO
+    refused: list[OSError]
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self.file.read(size)
+        except OSError as error:
+            self.refused.append(error)
+            raise
 
 
 def _half_written(path: Path) -> Unavailable:
@@ -219,8 +255,9 @@ def _half_written(path: Path) -> Unavailable:
     )
 
 
-def damaged(path: Path) -> Unavailable:
-    return Unavailable(
+def damaged(path: Path) -> DamagedLanding:
+    return DamagedLanding(
         f"the landing file {path} is damaged",
-        "Check the disk; restore the file from a backup, or collect its window again.",
+        "Check the disk: what it held is pulled again.",
+        file=path.name,
     )

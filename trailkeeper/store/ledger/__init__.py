@@ -6,6 +6,7 @@ The parts are apart because they change for different reasons; together they are
 from __future__ import annotations
 
 from trailkeeper.store.database import open_database
+from trailkeeper.store.ledger.damage import Damage
 from trailkeeper.store.ledger.lags import Measures
 from trailkeeper.store.ledger.leasing import Leasing
 from trailkeeper.store.ledger.merging import Merging
@@ -16,7 +17,9 @@ from trailkeeper.store.ledger.standstill import Standstill
 from trailkeeper.store.ledger.worklist import BlobWorklist
 
 
-class SqlLedger(Planning, Leasing, Merging, Proof, Overviews, Standstill, BlobWorklist, Measures):
+class SqlLedger(
+    Planning, Leasing, Merging, Damage, Proof, Overviews, Standstill, BlobWorklist, Measures
+):
     """The ledger on SQLite or PostgreSQL; safe for threads, and for any number of processes."""
 
 

@@ -61,7 +61,7 @@ class Merging(OverEngine):
         with self._writing() as connection:
             held = {"merge": merge.id, "its_epoch": merge.epoch}
             if connection.execute(_RENEW, {**held, "until": until}).rowcount == 0:
-                raise _taken_over(merge)
+                raise taken_over(merge)
 
     def close_merge(self, merge: Merge, counts: dict[int, MergeCounts], now: datetime) -> None:
         with self._writing() as connection:
@@ -69,7 +69,7 @@ class Merging(OverEngine):
             if connection.execute(_CLOSE, {**held, "now": now}).rowcount == 0:
                 if _closed_already(connection, merge):
                     return
-                raise _taken_over(merge)
+                raise taken_over(merge)
             if merge.entries:
                 rows = [_counts_row(merge, entry, counts, now) for entry in merge.entries]
                 connection.execute(_MARK_MERGED, rows)
@@ -208,16 +208,16 @@ _JOIN = (
 )
 
 
-_HELD = and_(
+HELD = and_(
     merges.c.id == bindparam("merge"),
     merges.c.epoch == bindparam("its_epoch"),
     merges.c.closed_at.is_(None),
 )
-_CLOSE = update(merges).where(_HELD).values(closed_at=bindparam("now"))
-_RENEW = update(merges).where(_HELD).values(deadline_at=bindparam("until"))
+_CLOSE = update(merges).where(HELD).values(closed_at=bindparam("now"))
+_RENEW = update(merges).where(HELD).values(deadline_at=bindparam("until"))
 
 
-def _taken_over(merge: Merge) -> LeaseLost:
+def taken_over(merge: Merge) -> LeaseLost:
     return LeaseLost(
         f"{merge.owner} no longer owns merge {merge.id} (epoch {merge.epoch})",
         "Nothing to do: whoever holds the merge now carries on.",
