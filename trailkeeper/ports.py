@@ -440,7 +440,7 @@ class Ledger(Notebook, Worklist, Measures, Protocol):
 
         `finding` takes the place of all that it proved, and counts as newer than any look so far;
         its window is planned again as a RETRY, and the feed's blobs that it landed are to be
-        fetched again.
+        fetched again: who looks at its time meanwhile was told that they are done, and begins anew.
         """
         ...
 

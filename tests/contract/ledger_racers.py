@@ -14,10 +14,11 @@ from multiprocessing.connection import Connection
 from threading import Barrier
 from typing import Any
 
-from tests.contract.ledger_words import CONTOSO, MANY, T0, at, new
+from tests.contract.ledger_words import CONTOSO, FEED, MANY, T0, at, new, window
+from trailkeeper.errors import LeaseLost
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.report import Month, Rendered
-from trailkeeper.model.segment import NewSegment
+from trailkeeper.model.segment import MISSING, Finding, Landed, NewSegment, Verdict
 from trailkeeper.ports import Ledger
 from trailkeeper.store.database import open_database
 from trailkeeper.store.ledger import open_ledger
@@ -109,6 +110,27 @@ def reclaim_the_merge(url: str, number: int, barrier: Barrier) -> int | None:
     barrier.wait()
     merge = ledger.open_merge("contoso", f"worker-{number}", at(1), at(2), MANY)
     return merge.epoch if merge else None
+
+
+def set_aside_or_prove(url: str, number: int, barrier: Barrier) -> bool:
+    """The first sets the landed segment aside; each other one lands a look at its time. Did it?"""
+    ledger = open_ledger(url)
+    if number == 0:
+        merge = ledger.open_merge("contoso", "merger", T0, at(1), MANY)
+        assert merge is not None
+        gap = Finding(window(0, 9, FEED), Verdict.GAP, T0, "damaged", {MISSING: True})
+        barrier.wait()
+        ledger.set_aside(merge, gap, merge.entries[0].segment_id, at(2))
+        return True
+    looking = ledger.lease(number + 1, "puller", T0, at(1), MANY)
+    assert looking is not None
+    proven = Finding(looking.segment.window, Verdict.COMPLETE, at(number))
+    barrier.wait()
+    try:
+        ledger.land(looking.lease, Landed(None, 0, 0, requests=1), [proven], [], at(number))
+    except LeaseLost:
+        return False
+    return True
 
 
 def queue_again(url: str, number: int, barrier: Barrier) -> tuple[int | None, int | None]:

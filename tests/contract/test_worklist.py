@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.ledger_words import HOUR, MANY, T0, at, file_of, plan
+from trailkeeper.errors import LeaseLost
 from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobMark, BlobState
 from trailkeeper.model.segment import Finding, Leased, MergeCounts, NewSegment, Purpose, Verdict
 from trailkeeper.model.spread import Spread
@@ -86,6 +87,22 @@ def test_blobs_of_a_damaged_file_are_work_again(ledger: SqlLedger) -> None:
     ledger.set_aside(merge, gap, taken.segment.id, T0)
     work = ledger.list_blobs("contoso", [blob("a"), blob("b")], DAY, T0)
     assert work.todo == [blob("a")]
+
+
+def test_a_look_under_way_does_not_lean_on_a_damaged_file(ledger: SqlLedger) -> None:
+    """It was told that the blob is done: its lease ends, and it begins anew. Others go on."""
+    ledger.list_blobs("contoso", [blob("a")], DAY, T0)
+    taken = mark(ledger, BlobMark("a", BlobState.DONE))
+    merge = ledger.open_merge("contoso", "m", T0, T0 + HOUR, MANY)
+    assert merge is not None
+    looking = leased(ledger, Window(at(0), at(12), Axis.AVAILABLE))
+    elsewhere = leased(ledger, Window(at(24), at(36), Axis.AVAILABLE))
+    ledger.set_aside(merge, Finding(DAY, Verdict.GAP, T0, "damaged"), taken.segment.id, at(1))
+    with pytest.raises(LeaseLost):
+        ledger.land(looking.lease, file_of(), [], [], T0)
+    (again,) = ledger.due(T0, MANY, MANY)
+    assert again.id == looking.segment.id
+    ledger.land(elsewhere.lease, file_of(), [], [], T0)
 
 
 def test_tenants_do_not_share_blobs(ledger: SqlLedger) -> None:

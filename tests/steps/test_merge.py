@@ -128,7 +128,7 @@ def test_a_file_that_is_gone_waits_for_a_person(kept: Kept) -> None:
 def test_killed_between_the_ledger_and_the_file(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next merge does without the file, which is an orphan then."""
+    """It has been told; the next merge does without the file, which is an orphan then."""
 
     class KilledError(BaseException):
         pass
@@ -141,8 +141,9 @@ def test_killed_between_the_ledger_and_the_file(
     kept.damage(file, DAMAGES["truncated"])
     with monkeypatch.context() as patched:
         patched.setattr(FileLanding, "set_aside", killed)
-        with pytest.raises(KilledError):
+        with capture_logs() as events, pytest.raises(KilledError):
             kept.merge(TENANT, "m")
+    assert [event["event"] for event in events] == ["landing_damaged"]
     kept.clock.time += 2 * HOUR
     assert kept.merge(TENANT, "m") == MergeCounts(1, 1)
     assert kept.verdicts() == [Verdict.COMPLETE, Verdict.GAP]

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from tests.contract import ledger_racers as racers
 from tests.contract.ledger_words import (
     CONTOSO,
+    FEED,
     MANY,
     T0,
     at,
@@ -24,6 +25,7 @@ from tests.contract.ledger_words import (
 )
 from tests.servers.postgres import Postgres
 from trailkeeper.errors import LeaseLost
+from trailkeeper.model.blob import Blob, BlobMark, BlobState
 from trailkeeper.model.segment import Leased, SegmentState
 from trailkeeper.store.database import open_database
 from trailkeeper.store.engines import writing
@@ -57,6 +59,24 @@ def test_planning_at_once_adds_no_duplicates(ledger: SqlLedger, database_url: st
     """Two ticks delivered at the same instant plan the month once."""
     assert sum(racers.race(racers.plan_a_month, database_url, racers=2)) == 720
     assert len(ledger.due(T0, MANY, MANY)) == 720
+
+
+def test_no_look_leans_on_what_is_set_aside_meanwhile(ledger: SqlLedger, database_url: str) -> None:
+    """Seven looks land while the file of their blob is found damaged: each comes before the gap,
+    which takes back its proof, or begins anew."""
+    first_seen = Blob("Audit.Exchange", "a", "https://x/a", at(1), at(169))
+    ledger.list_blobs("contoso", [first_seen], window(0, 9, FEED), T0)
+    plan(ledger, new(0, FEED, length=9))
+    its = take(ledger)
+    ledger.land(its.lease, file_of(), [], [], T0, [BlobMark("a", BlobState.DONE)])
+    plan(ledger, *(new(hour, FEED) for hour in range(7)))
+    landed = racers.race(racers.set_aside_or_prove, database_url)
+    told = ledger.findings(FEED, window(0, 9, FEED))
+    (gap,) = (finding.observed_at for finding in told if not finding.verdict.proven)
+    proofs = [finding.observed_at for finding in told if finding.verdict.proven]
+    assert len(proofs) == sum(landed[1:])
+    assert all(proof < gap for proof in proofs)
+    assert len(ledger.due(at(1), MANY, MANY)) == 7 - len(proofs)
 
 
 def test_a_part_that_is_planned_meanwhile_is_not_given_away(

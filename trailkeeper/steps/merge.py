@@ -92,14 +92,11 @@ class MergeStep:
     def _without(self, merge: Merge, error: DamagedLanding) -> Merge:
         """Its file was the only copy: its time is a gap, and is asked for again.
 
-        The ledger first: a crash in between leaves an orphan, and not a segment without its file.
+        Told first: after a crash in between nobody would tell. Then the ledger: a crash after it
+        leaves an orphan, and not a segment without its file.
         """
         (entry,) = (e for e in merge.entries if e.landed.file == error.file)
         (segment,) = self.ledger.segments([entry.segment_id])
-        now = self.clock.now()
-        finding = Finding(segment.window, Verdict.GAP, now, DAMAGED, _leaning(segment))
-        left = self.ledger.set_aside(merge, finding, segment.id, now + back_off(segment))
-        self.landing.set_aside(merge.tenant, error.file)
         log.error(
             "landing_damaged",
             tenant=merge.tenant,
@@ -110,6 +107,10 @@ class MergeStep:
             reason=error.summary,
             remedy=error.remedy,
         )
+        now = self.clock.now()
+        finding = Finding(segment.window, Verdict.GAP, now, DAMAGED, _leaning(segment))
+        left = self.ledger.set_aside(merge, finding, segment.id, now + back_off(segment))
+        self.landing.set_aside(merge.tenant, error.file)
         return left
 
     def _stored(self, merge: Merge) -> dict[int, MergeCounts]:

@@ -66,6 +66,7 @@ class FileLanding:
         path = self.path(tenant, file)
         with disk_errors(path):
             path.rename(path.with_name(file + SET_ASIDE))
+            sync(path.parent)
 
     def files(self, tenant: str) -> list[str]:
         """Every file of the tenant: sealed, partial or set aside."""

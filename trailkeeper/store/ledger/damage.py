@@ -13,7 +13,7 @@ from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.merging import HELD, taken_over
 from trailkeeper.store.ledger.planning import add_segments, locked
 from trailkeeper.store.ledger.rows import add_findings, same_stream
-from trailkeeper.store.schema import blobs, findings, merges, segments
+from trailkeeper.store.schema import blobs, findings, in_state, merges, segments
 
 
 class Damage(OverEngine):
@@ -25,10 +25,11 @@ class Damage(OverEngine):
             if connection.execute(_HOLD, held).first() is None:
                 raise taken_over(merge)
             now, its = finding.observed_at, {"segment": segment_id}
-            last = connection.scalar(_LAST_LOOK, its) or now
             connection.execute(_WITHOUT_RECORDS, {**its, "now": now})
-            connection.execute(_FETCH_AGAIN, its)
+            if connection.execute(_FETCH_AGAIN, its).rowcount:
+                connection.execute(_LOOK_ANEW, {**its, "now": now})
             connection.execute(_FORGET_FINDINGS, its)
+            last = connection.scalar(_LAST_LOOK, its) or now
             add_findings(connection, segment_id, [replace(finding, observed_at=last + _JUST_AFTER)])
             rounds = connection.scalar(_ROUNDS, its) or 0
             retry = NewSegment(entry.stream, finding.window, Purpose.RETRY, rounds + 1, due_at)
@@ -56,8 +57,21 @@ _FETCH_AGAIN = (
     .where(blobs.c.segment_id == _SEGMENT)
     .values(state=BlobState.LISTED.value, attempts=0, records=0, lag_seconds=0, segment_id=None)
 )
-_FORGET_FINDINGS = delete(findings).where(findings.c.segment_id == _SEGMENT)
 _its = segments.alias()
+_LOOK_ANEW = (
+    update(segments)
+    .where(
+        same_stream(segments, _its),
+        in_state(SegmentState.LEASED),
+        segments.c.start_at < _its.c.end_at,
+        segments.c.end_at > _its.c.start_at,
+        _its.c.id == _SEGMENT,
+    )
+    .values(state=SegmentState.PLANNED.value, owner=None, deadline_at=None, due_at=bindparam("now"))
+)
+"""Whoever looks at its time just now was told that these blobs are done, and would prove by them:
+its lease ends here. One that lands first has its findings seen by `_LAST_LOOK`."""
+_FORGET_FINDINGS = delete(findings).where(findings.c.segment_id == _SEGMENT)
 _LAST_LOOK = (
     select(func.max(findings.c.observed_at))
     .join(segments, segments.c.id == findings.c.segment_id)
@@ -80,4 +94,4 @@ _ROUNDS = (
         segments.c.purpose == literal_column(f"'{Purpose.RETRY.value}'", Text),
     )
 )
-"""of retries of the window: one that is under way may lean on what turned out damaged"""
+"""of retries of the window: one that is planned already may be due in days"""
