@@ -413,6 +413,22 @@ def test_a_damaged_landing_file_takes_back_what_leaned_on_it(
             assert kept(world, "contoso") == truth(box)
 
 
+def test_blobs_too_large_to_be_had_ahead(
+    boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob that is larger than what may wait for its turn comes at its turn, and whole."""
+    monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.AHEAD_BYTES", 1_200)
+    with boxed() as box:
+        fill(box, "contoso", 300, 20 * HOUR, 2 * HOUR)
+        with opened(configured(tmp_path, box)) as world:
+            now = world.clock.now()
+            asked = Window(now - 21 * HOUR, now - HOUR, Axis.AVAILABLE)
+            gathered(world, "contoso", asked)
+            assert kept(world, "contoso") == truth(box)
+            assert world.cover.of_stream(Stream("contoso", Source.ACTIVITY), asked).is_complete
+        assert fates(box)["repeatedly"] > 0
+
+
 @pytest.mark.parametrize("purpose", [Purpose.COLLECT, Purpose.INCREMENTAL])
 def test_too_much_for_one_pull(
     boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose

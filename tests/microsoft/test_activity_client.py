@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.microsoft.test_activity_fetch import Sink
-from trailkeeper.microsoft import activity_client
+from trailkeeper.errors import AnswerTooLarge
+from trailkeeper.microsoft import activity_client, activity_fetch
 from trailkeeper.microsoft.activity_client import ActivityClient, ServiceClock
 from trailkeeper.microsoft.activity_fetch import Fetching
 from trailkeeper.microsoft.answer import Answer
@@ -48,11 +49,14 @@ class Pages:
         self.links = links
         self.asked: list[str] = []
 
-    def request(self, method: str, url: str, **words: Any) -> Answer:
+    def request(self, method: str, url: str, *, max_bytes: int, **words: Any) -> Answer:
         self.asked.append(url)
         link = next(self.links, "")
         headers: Mapping[str, str] = {"NextPageUri": link} if link else {}
-        return Answer(200, headers, RECORD % len(self.asked))
+        body = RECORD % len(self.asked)
+        if len(body) > max_bytes:
+            raise AnswerTooLarge(f"the answer is larger than {max_bytes} bytes")
+        return Answer(200, headers, body)
 
 
 def fetched(
@@ -87,7 +91,9 @@ def test_a_page_that_does_not_come(monkeypatch: pytest.MonkeyPatch, to: str, att
     """It is a failed look at the blob, told to nobody else's host; after the last look the pages
     that came are kept."""
     if to == "too much":
-        monkeypatch.setattr(activity_client, "MAX_BLOB_BYTES", 10 * len(RECORD))
+        for room in (activity_client, activity_fetch):
+            monkeypatch.setattr(room, "MAX_BLOB_BYTES", 5 * len(RECORD))
+        monkeypatch.setattr(activity_fetch, "AHEAD_BYTES", 2 * len(RECORD))
     else:
         monkeypatch.setattr(activity_client, "_MOST_PAGES", 5)
     links = {
@@ -110,6 +116,16 @@ def test_the_last_look_is_that_after_which_the_blob_is_gone() -> None:
     fetching, sink, _ = fetched(iter([f"{ROOT}/1"] * 9), 0, expires_at=NOW)
     assert [mark.state for mark in fetching.marks] == [BlobState.LOST]
     assert sink.received == 1
+
+
+def test_too_much_ahead_of_its_turn_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages count together: a blob that is too large with its last one comes whole later."""
+    monkeypatch.setattr(activity_fetch, "AHEAD_BYTES", 2 * len(RECORD))
+    links = [f"{ROOT}/2", f"{ROOT}/3", ""]
+    fetching, sink, pages = fetched(iter(links * 2), 0)
+    assert [(mark.state, mark.attempts) for mark in fetching.marks] == [(BlobState.DONE, 0)]
+    assert sink.received == 3
+    assert pages.asked == [f"{ROOT}/{number}" for number in (1, 2, 3, 1, 2, 3)]
 
 
 def test_all_pages_are_read() -> None:

@@ -120,50 +120,51 @@ class ActivityClient:
         base = f"{self._root}/api/v1.0/{self._tenant.tenant_id}/activity/feed/{operation}"
         return f"{base}?{urlencode(query, safe=':')}" if query else base
 
-    def get(self, url: str, asked: Asked = Asked.LISTING) -> Answer:
+    def get(self, url: str, asked: Asked = Asked.LISTING, most: int = MAX_BLOB_BYTES) -> Answer:
         """A 200. Broken answers are asked for again at once, twice; then raised as `Transient`.
 
-        Raises `Throttled`, `NeedsPerson`, `Lost`, `Bug` as `activity_error` says; `Transient` for a
-        link to another host, which is never followed.
+        Raises `Throttled`, `NeedsPerson`, `Lost`, `Bug` as `activity_error` says; `AnswerTooLarge`
+        for more than `most` bytes; `Transient` for a link to another host, which is never followed.
         """
         checked = self._checked(url)
         for pause in _TRIES:
             try:
-                return self._asked("GET", checked, asked)
-            except Throttled:
+                return self._asked("GET", checked, asked, most)
+            except (Throttled, AnswerTooLarge):
                 raise
             except Transient as error:
                 if error.code.startswith("AF200"):  # said on purpose: the caller knows what to do
                     raise
                 self._clock.sleep(pause)
-        return self._asked("GET", checked, asked)
+        return self._asked("GET", checked, asked, most)
 
-    def blob(self, url: str) -> list[Answer]:
+    def blob(self, url: str, most: int) -> list[Answer]:
         """`get` of records, as many pages as the answer names: one client was seen to follow them
         here too (section 1.5), and what lies behind a link would be missed without a word.
 
-        Raises `BrokenOff` besides.
+        Raises `AnswerTooLarge` for more than `most` bytes in all its pages, while it may be asked
+        for more, and `BrokenOff` besides.
         """
-        pages = [self.get(url, Asked.BLOB)]
+        pages = [self.get(url, Asked.BLOB, most)]
         try:
-            self._follow(url, pages)
+            self._follow(url, pages, most)
         except Throttled:
             raise
         except (Transient, Lost) as error:
+            if isinstance(error, AnswerTooLarge) and most < MAX_BLOB_BYTES:
+                raise
             raise BrokenOff(error, pages) from None
         return pages
 
-    def _follow(self, url: str, pages: list[Answer]) -> None:
+    def _follow(self, url: str, pages: list[Answer], most: int) -> None:
         """Add what lies behind the first page. Raises as `get`, and when there is no end of it."""
         asked, size = {url}, len(pages[0].body)
         while link := self.next_page(pages[-1]):
             if link in asked or len(asked) == _MOST_PAGES:
                 raise Transient("the pages of a blob do not end", "It is fetched again later.")
             asked.add(link)
-            page = self.get(link, Asked.BLOB)
+            page = self.get(link, Asked.BLOB, most - size)
             size += len(page.body)
-            if size > MAX_BLOB_BYTES:
-                raise AnswerTooLarge(f"a blob is larger than {MAX_BLOB_BYTES} bytes")
             pages.append(page)
 
     def post(self, url: str) -> Answer:
@@ -173,14 +174,14 @@ class ActivityClient:
         """Where the listing goes on, as given; None at its end."""
         return next((link for name in NEXT_PAGE if (link := answer.headers.get(name))), None)
 
-    def _asked(self, method: str, url: str, asked: Asked) -> Answer:
-        answer = self._sent(method, url)
+    def _asked(self, method: str, url: str, asked: Asked, most: int = MAX_BLOB_BYTES) -> Answer:
+        answer = self._sent(method, url, most)
         if answer.status in (401, 403) and not _too_much(answer, activity_error(answer)):
             # Roles and consent reach only newly issued tokens.
             with self._guard:
                 self._token = None
                 self._tokens.drop(self._tenant, self._root)
-            answer = self._sent(method, url)
+            answer = self._sent(method, url, most)
         if answer.status != 200:
             raise self._fault(answer, asked)
         self._budget.answered(self.tenant, asked)
@@ -194,7 +195,7 @@ class ActivityClient:
             return Throttled(error.summary, error.remedy, TOO_MUCH, error.request_id, rest)
         return error
 
-    def _sent(self, method: str, url: str) -> Answer:
+    def _sent(self, method: str, url: str, most: int) -> Answer:
         self._wait_for_budget()
         with self._guard:
             self._requests += 1
@@ -205,7 +206,7 @@ class ActivityClient:
             headers={"Accept": "application/json"},
             body=b"" if method == "POST" else None,
             token=token,
-            max_bytes=MAX_BLOB_BYTES,
+            max_bytes=most,
         )
         self._service_clock.learn(answer)
         return answer

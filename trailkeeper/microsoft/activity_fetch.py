@@ -9,10 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from trailkeeper.errors import (
+    AnswerTooLarge,
     ConfigurationError,
     Lost,
     NeedsPerson,
@@ -22,7 +24,7 @@ from trailkeeper.errors import (
     Unavailable,
 )
 from trailkeeper.microsoft.activity_blob import UnreadableBlob, lag_seconds, read_blob
-from trailkeeper.microsoft.activity_client import ActivityClient, BrokenOff
+from trailkeeper.microsoft.activity_client import MAX_BLOB_BYTES, ActivityClient, BrokenOff
 from trailkeeper.microsoft.answer import Answer
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.blob import MOST_ATTEMPTS, Blob, BlobMark, BlobState
@@ -34,6 +36,9 @@ log = structlog.get_logger()
 
 AHEAD = 2
 """blobs asked for, per thread: the next answer is there when one has been read"""
+AHEAD_BYTES = 2 << 20
+"""of a blob that is asked for before its turn, since all of them may wait behind one that is slow.
+One that is larger is asked for once more at its turn; a thousand records have about 1 MiB"""
 ENOUGH_BYTES = 24 << 20
 """raw text after which a pull ends and the rest becomes the next one: bounds the memory of merging
 and lets it begin"""
@@ -110,7 +115,20 @@ class Fetching:
             blob = next(waiting, None)
             if blob is None:
                 return
-            running.append((blob, self._pool.submit(self._client.blob, blob.uri)))
+            running.append((blob, self._ahead_of_turn(blob)))
+
+    def _ahead_of_turn(self, blob: Blob) -> Future[list[Answer]]:
+        return self._pool.submit(self._client.blob, blob.uri, AHEAD_BYTES)
+
+    def _answered(self, blob: Blob, future: Future[list[Answer]]) -> list[Answer]:
+        """Its pages, at its turn. Raises `AnswerTooLarge` for one that is left to the next pull,
+        or that is larger than what is read at all."""
+        try:
+            return future.result()
+        except AnswerTooLarge:
+            if not self._goes_on:
+                raise
+            return self._client.blob(blob.uri, MAX_BLOB_BYTES)
 
     def _look(
         self,
@@ -122,7 +140,7 @@ class Fetching:
             self._left.append(blob.created_at)
             return
         try:
-            records = self._read(future)
+            records = self._read(partial(self._answered, blob, future))
         except _STOPS as error:
             self._taken_for_outage.clear()
             self.interrupted = error
@@ -132,18 +150,21 @@ class Fetching:
         except UnreadableBlob as error:
             if blob.content_id not in self._reread and self.interrupted is None:
                 self._reread.add(blob.content_id)
-                running.append((blob, self._pool.submit(self._client.blob, blob.uri)))
+                running.append((blob, self._ahead_of_turn(blob)))
             else:
                 self._bad(blob, error, error.readable)
         except TrailkeeperError as error:
-            self._broken(blob, error)
+            if isinstance(error, AnswerTooLarge) and not self._goes_on:
+                self._left.append(blob.created_at)
+            else:
+                self._broken(blob, error)
         else:
             self._done(blob, records)
 
-    def _read(self, future: Future[list[Answer]]) -> RecordColumns:
+    def _read(self, answered: Callable[[], list[Answer]]) -> RecordColumns:
         """The records of a blob's pages. Raises `UnreadableBlob` with what is readable of all, and
         what the blob's first page raised."""
-        pages, bad = _came(future)
+        pages, bad = _came(answered)
         if len(pages) == 1 and not bad:
             return read_blob(pages[0].body, self._reader, pages[0].request_id)
         records = RecordColumns()
@@ -236,10 +257,10 @@ class Fetching:
                 log.warning("blob_failed")
 
 
-def _came(future: Future[list[Answer]]) -> tuple[Sequence[Answer], UnreadableBlob | None]:
+def _came(answered: Callable[[], list[Answer]]) -> tuple[Sequence[Answer], UnreadableBlob | None]:
     """The pages of a blob that came, and why there are no more if there should be."""
     try:
-        return future.result(), None
+        return answered(), None
     except BrokenOff as error:
         why = UnreadableBlob(error.summary, error.remedy, error.code, error.request_id)
         return error.pages, why
