@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.clocks import HandClock
-from trailkeeper.errors import LeaseLost, Unavailable
+from trailkeeper.errors import (
+    ConfigurationError,
+    LeaseLost,
+    Lost,
+    NeedsPerson,
+    TrailkeeperError,
+    Transient,
+    Unavailable,
+)
 from trailkeeper.model.pace import START, Pace
 from trailkeeper.model.segment import Leased, NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
@@ -78,7 +86,7 @@ def test_the_pace_rises_while_a_pull_goes_on(ledger: SqlLedger, places: Places) 
     assert turn.room() == MOST - 1
     turn.answered(clean=False)
     assert turn.room() == MOST // 2 - 1
-    turn.ended(clean=True)
+    turn.ended(None)
     assert turn.room() == MOST // 2 - 1, "the answers have spoken already"
 
 
@@ -87,11 +95,21 @@ def test_a_source_that_says_nothing_is_taken_by_its_whole_pull(
 ) -> None:
     """One clean pull of a feed wins a place, one that failed takes half of them."""
     turn = turned(ledger, places)
-    turn.ended(clean=True)
+    turn.ended(None)
     assert places.pace(STREAM).allows(MOST) == int(START) + 1
     turn = PlaceTurn(places, turn.leased, places.pace(STREAM), lambda: None)
-    turn.ended(clean=False)
+    turn.ended(Transient("HTTP 503", "Wait."))
     assert places.pace(STREAM).allows(MOST) == 1
+
+
+@pytest.mark.parametrize("ended", [NeedsPerson, ConfigurationError, Unavailable, Lost])
+def test_what_is_not_the_service_s_trouble_leaves_the_pace(
+    ledger: SqlLedger, places: Places, ended: type[TrailkeeperError]
+) -> None:
+    """A pull that a person or our own disk ended was neither clean nor too much for the service."""
+    turn = turned(ledger, places)
+    turn.ended(ended("refused", "Consent."))
+    assert places.pace(STREAM) == Pace()
 
 
 def test_shared_parts_are_due_at_once(ledger: SqlLedger, places: Places) -> None:

@@ -10,12 +10,13 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.clocks import HandClock
-from trailkeeper.errors import Throttled, Transient
+from trailkeeper.errors import NeedsPerson, Throttled, TrailkeeperError, Transient
 from trailkeeper.model.segment import Finding, Leased, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports import Pulled, RecordSink
+from trailkeeper.steps.places import Places
 from trailkeeper.steps.pull import PullStep, follow_ups
 from trailkeeper.store.landing import FileLanding
 from trailkeeper.store.ledger import SqlLedger
@@ -64,6 +65,38 @@ def test_the_log_speaks_of_what_was_not_shared(
     assert said[-1]["window"] == str(kept)
     owed = [segment.window for segment in ledger.unfinished("contoso", whole)]
     assert owed == ([given, kept] if error else [given])
+
+
+PERSON = NeedsPerson("consent is missing", "Grant it.")
+
+
+@pytest.mark.parametrize(
+    ("error", "places"),
+    [(None, 3), (Transient("reset"), 1), (Throttled("AF429"), 1), (PERSON, 2)],
+)
+@pytest.mark.parametrize("proven", [(), (PROVEN,)])
+def test_only_the_service_s_strength_moves_the_pace(
+    ledger: SqlLedger,
+    tmp_path: Path,
+    error: TrailkeeperError | None,
+    places: int,
+    proven: tuple[Finding, ...],
+) -> None:
+    """A pull that stops because a person is needed is neither clean nor trouble."""
+
+    class Stopped:
+        source = Source.ACTIVITY
+
+        def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
+            return Pulled(proven, 1, interrupted=error)
+
+    ledger.plan(FEED, lambda _: [NewSegment(FEED, POLLED, Purpose.INCREMENTAL)], NOW)
+    (due,) = ledger.due(NOW, 9, 9, FEED)
+    sources = {Source.ACTIVITY: Stopped()}
+    clock = HandClock(NOW)
+    pull = PullStep(ledger, FileLanding(tmp_path), sources, clock, MINUTE, 9)  # type: ignore[arg-type]  # `check` is not called
+    pull(due.id, "worker")
+    assert Places(ledger, clock, 9).pace(FEED).allows(9) == places
 
 
 def test_the_rest_of_a_large_poll_is_a_backlog(poll: Leased) -> None:

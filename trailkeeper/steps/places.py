@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from trailkeeper.errors import Unavailable
+from trailkeeper.errors import TrailkeeperError, Transient, Unavailable
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.segment import Leased, NewSegment, SegmentState
 from trailkeeper.model.stream import Stream
@@ -84,14 +84,17 @@ class PlaceTurn(Turn):
             if self._places.went(self.leased.segment.stream, clean=clean):
                 self._announce()
 
-    def ended(self, *, clean: bool) -> None:
-        """A source that does not speak of single answers is taken by its whole pull.
+    def ended(self, error: TrailkeeperError | None) -> None:
+        """A source that does not speak of single answers is taken by its whole pull, and by what
+        ended it early. A pull that a person, or something of ours, ended says nothing of the pace.
 
         A poll that had all the places there are asks the ledger nothing.
         """
+        if self._spoke or not (error is None or isinstance(error, Transient)):
+            return
         at_most = self._pace == self._pace.after_clean(self._places.most)
-        if not (self._spoke or (clean and at_most)):
-            self.answered(clean=clean)
+        if error or not at_most:
+            self.answered(clean=error is None)
 
     def left(self) -> None:
         """Pieces were planned that others may take at once."""

@@ -177,7 +177,7 @@ class PullStep:
         # Only whoever still owned the segment may speak for the stream.
         note_content_types(self.ledger, leased.segment.stream, pulled, now, PARKED_RETRY)
         ask_what_was_missed(self.ledger, leased.segment.stream, pulled, now)
-        turn.ended(clean=pulled.interrupted is None)
+        turn.ended(pulled.interrupted)
         if _left_much(leased, pulled, landed.size):
             turn.left()
         self._interrupted(leased, pulled.interrupted)
@@ -227,7 +227,7 @@ class PullStep:
         counts = not (needs_person or isinstance(error, Throttled))
         self.ledger.release(leased.lease, due_at, str(error), counts_as_attempt=counts)
         # Only whoever still owned the segment may speak for the stream.
-        turn.ended(clean=not isinstance(error, Transient))
+        turn.ended(error)
         self._interrupted(leased, error)
         if needs_person:
             return Outcome.PARKED
