@@ -136,6 +136,18 @@ def test_everything_refused_rests_longer_until_ten_minutes(moved: Time) -> None:
     assert min(found[7:]) >= 600
 
 
+def test_an_outage_is_over_when_it_is_over(moved: Time) -> None:
+    """Everything side by side refused for six rounds, then minutes that go well: one refusal more
+    is the first, however many there were before the last round."""
+    budget = RequestBudget(None)
+    rests(budget, moved, 6, well=0, refused=32)
+    for _ in range(10):
+        for _ in range(10):
+            budget.answered("contoso", Asked.BLOB)
+        moved.seconds += 60
+    assert budget.slow_down("contoso", Asked.BLOB) <= 6.5
+
+
 def test_refused_for_weeks(moved: Time) -> None:
     """The thousands of refusals are in a row still, and each rests as long as the last one."""
     budget = RequestBudget(None)
@@ -153,6 +165,18 @@ def test_what_went_well_long_ago_does_not_count(moved: Time) -> None:
         budget.answered("contoso", Asked.BLOB)
     moved.seconds += 600
     assert budget.slow_down("contoso", Asked.BLOB) >= 10.0
+
+
+def test_what_was_refused_long_ago_does_not_count(moved: Time) -> None:
+    """Thirty refused side by side, and ten minutes of ten answers each: the next is a first."""
+    budget = RequestBudget(None)
+    for _ in range(30):
+        budget.slow_down("contoso", Asked.BLOB)
+    for _ in range(10):
+        moved.seconds += 60
+        for _ in range(10):
+            budget.answered("contoso", Asked.BLOB)
+    assert budget.slow_down("contoso", Asked.BLOB) <= 6.5
 
 
 def asked(

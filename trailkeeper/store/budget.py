@@ -116,22 +116,29 @@ class RequestBudget:
 
 class _Answers:
     """What one process heard of one tenant and kind since the last refusal, and no longer ago than
-    the minute before this one: what went well hours ago says nothing of a refusal now."""
+    the minute before this one: what went well hours ago says nothing of a refusal now. And how many
+    were refused side by side in the last round, until enough answers have settled them."""
 
     def __init__(self) -> None:
         self._minute = 0
-        self._now = self._before = self._refused = 0
+        self._now = self._before = self._since = self._refused = 0
+        self._refused_at = 0.0
 
     def add(self) -> None:
         self._age()
         self._now += 1
+        self._since += 1
+        if self._since >= _MOSTLY * self._refused:  # however long that took
+            self._refused = 0
 
     def refused(self) -> tuple[_Well, bool]:
         """What went well since the last time; and whether that was too little to begin anew."""
         self._age()
         well, enough = (self._before, self._now), max(_WENT_WELL, _MOSTLY * self._refused)
-        self._now = self._before = 0
-        self._refused = 1 if any(well) else self._refused + 1
+        self._now = self._before = self._since = 0
+        at, before = time.monotonic(), self._refused_at
+        side_by_side = at - before < _REST_SECONDS and not any(well)  # a rest lies between rounds
+        self._refused, self._refused_at = self._refused + 1 if side_by_side else 1, at
         return well, sum(well) < enough
 
     def _age(self) -> None:
