@@ -25,7 +25,7 @@ from trailkeeper.errors import (
 from trailkeeper.microsoft.activity_client import ActivityClient, ServiceClock
 from trailkeeper.microsoft.activity_fetch import Fetching
 from trailkeeper.microsoft.activity_ladder import ActivityLadder
-from trailkeeper.microsoft.activity_listing import listed_blobs
+from trailkeeper.microsoft.activity_listing import Pages, listed_blobs
 from trailkeeper.microsoft.activity_subscriptions import FeedLedger, Subscriptions
 from trailkeeper.microsoft.exchange_client import TokenSource
 from trailkeeper.microsoft.sessions import Sessions
@@ -155,12 +155,17 @@ class _Pull:
         return Pulled(
             tuple(self._findings(look, resting)) if look else (),
             self.client.requests,
-            interrupted=self.refused or self.fetching.interrupted,
+            interrupted=self._interrupted(),
             cuts=self.fetching.cuts(),
             marks=tuple(self.fetching.marks),
             refused=self.closed,
             answered=answered,
         )
+
+    def _interrupted(self) -> TrailkeeperError | None:
+        """A throttling goes before what was wrong with a listing: the whole stream has to rest."""
+        stopped = self.fetching.interrupted
+        return stopped if isinstance(stopped, Throttled) else self.refused or stopped
 
     def _answered(self, parked: Mapping[str, Parking]) -> frozenset[str]:
         return frozenset(parked).intersection(self.listed) - self.closed.keys()
@@ -215,10 +220,11 @@ class _Pull:
     def _listed(self, types: Sequence[str], listing: Listing) -> list[Blob]:
         """The blobs of all content types, each once."""
         found: dict[str, list[Blob]] = {}
+        pages: dict[str, Pages] = {each: {} for each in types}
 
         def ask() -> None:
             left = [each for each in types if each not in found and each not in self.closed]
-            self._list(left, listing, found)
+            self._list({each: pages[each] for each in left}, listing, found)
 
         self._patiently(ask)
         return list({blob.content_id: blob for blobs in found.values() for blob in blobs}.values())
@@ -236,9 +242,12 @@ class _Pull:
                 self.client.pause(error.retry_after)
                 self.still_ours()
 
-    def _list(self, types: Sequence[str], listing: Listing, found: dict[str, list[Blob]]) -> None:
-        """All `types` side by side, into `found`. The first error is kept; a throttled one ends it,
-        and one that needs a person closes its content type only."""
+    def _list(
+        self, asked: Mapping[str, Pages], listing: Listing, found: dict[str, list[Blob]]
+    ) -> None:
+        """All content types `asked` side by side, into `found`; the pages that came are kept. The
+        first error is kept; the throttled one that asks for the longest rest ends it, and one that
+        needs a person closes its content type only."""
         futures: dict[str, Future[list[Blob]]] = {
             content_type: self.pool.submit(
                 listed_blobs,
@@ -247,8 +256,9 @@ class _Pull:
                 content_type,
                 listing,
                 self.still_ours,
+                pages,
             )
-            for content_type in types
+            for content_type, pages in asked.items()
         }
         errors: list[TrailkeeperError] = []
         for content_type, future in futures.items():
@@ -262,9 +272,9 @@ class _Pull:
                 self.subscriptions.forget(self.client.tenant)
             except TrailkeeperError as error:
                 errors.append(error)
-        throttled = next((error for error in errors if isinstance(error, Throttled)), None)
+        throttled = [error for error in errors if isinstance(error, Throttled)]
         if throttled:
-            raise throttled
+            raise max(throttled, key=lambda error: error.retry_after)
         self.refused = self.refused or next(iter(errors), None)
 
     def _fetched(self, listed: Sequence[Blob], listing: Listing) -> datetime | None:

@@ -29,7 +29,7 @@ MAX_BLOB_BYTES = 64 << 20
 _MOST_PAGES = 100
 """of one blob; none was ever seen to have a second"""
 TOO_MUCH = "AF429"
-_TRIES = (0.3, 1.0)
+TRIES = (0.3, 1.0)
 """seconds before a request that broke is sent again at once"""
 _LONGEST_WAIT = 5.0
 """for the budget; whoever has to wait longer gives the segment back"""
@@ -127,7 +127,7 @@ class ActivityClient:
         for more than `most` bytes; `Transient` for a link to another host, which is never followed.
         """
         checked = self._checked(url)
-        for pause in _TRIES:
+        for pause in TRIES:
             try:
                 return self._asked("GET", checked, asked, most)
             except (Throttled, AnswerTooLarge):

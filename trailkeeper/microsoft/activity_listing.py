@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from trailkeeper.errors import TrailkeeperError, Transient
-from trailkeeper.microsoft.activity_client import ActivityClient
+from trailkeeper.microsoft.activity_client import TRIES, ActivityClient
 from trailkeeper.microsoft.activity_subscriptions import DISABLED, Subscriptions
 from trailkeeper.microsoft.answer import Answer
 from trailkeeper.microsoft.faults import NO_SUBSCRIPTION
@@ -36,6 +36,9 @@ class _Entry(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(list[_Entry]).decode
 
+Pages = dict[str, tuple[list[Blob], str | None]]
+"""What was answered to each link of one content type's listing, and the link that came with it."""
+
 
 def listed_blobs(
     client: ActivityClient,
@@ -43,14 +46,16 @@ def listed_blobs(
     content_type: str,
     listing: Listing,
     still_ours: Callable[[], None],
+    pages: Pages,
 ) -> list[Blob]:
     """The blobs that are this listing's to fetch, each once.
 
     A listing that begins in a blob's own second is asked once more from a little earlier: it may
-    show a part of that blob only. Raises what `client` raises.
+    show a part of that blob only. Raises what `client` raises; called again with the same `pages`,
+    after a throttling, it goes on at the page that was refused.
     """
     for _ in range(_STEPS_BACK):
-        blobs = _subscribed(client, subscriptions, content_type, listing, still_ours)
+        blobs = _subscribed(client, subscriptions, content_type, listing, still_ours, pages)
         earlier = from_earlier(listing, client.now())
         if earlier is None or not any(shows_part(listing, b.created_at) for b in blobs.values()):
             break
@@ -64,11 +69,12 @@ def _subscribed(
     content_type: str,
     listing: Listing,
     still_ours: Callable[[], None],
+    pages: Pages,
 ) -> dict[str, Blob]:
     """As `_whole`; without a subscription, or with a disabled one, it is started and asked once
     more (section 1.7, recovery in use)."""
     try:
-        return _whole(client, content_type, listing, still_ours)
+        return _whole(client, content_type, listing, still_ours, pages)
     except TrailkeeperError as error:
         if error.code not in (NO_SUBSCRIPTION, DISABLED, _UNNAMED):
             raise
@@ -78,23 +84,32 @@ def _subscribed(
             if error.code == DISABLED and content_type not in subscriptions.enabled(client):
                 raise
             client.pause(_BEING_STARTED)
-    return _whole(client, content_type, listing, still_ours)
+    return _whole(client, content_type, listing, still_ours, pages)
 
 
 def _whole(
-    client: ActivityClient, content_type: str, listing: Listing, still_ours: Callable[[], None]
+    client: ActivityClient,
+    content_type: str,
+    listing: Listing,
+    still_ours: Callable[[], None],
+    pages: Pages,
 ) -> dict[str, Blob]:
     """Every page; from the beginning once more when the service forgot where we were."""
     try:
-        return _all_pages(client, content_type, listing, still_ours)
+        return _all_pages(client, content_type, listing, still_ours, pages)
     except Transient as error:
         if error.code != _WRONG_PAGE:
             raise
-    return _all_pages(client, content_type, listing, still_ours)
+    pages.clear()
+    return _all_pages(client, content_type, listing, still_ours, pages)
 
 
 def _all_pages(
-    client: ActivityClient, content_type: str, listing: Listing, still_ours: Callable[[], None]
+    client: ActivityClient,
+    content_type: str,
+    listing: Listing,
+    still_ours: Callable[[], None],
+    pages: Pages,
 ) -> dict[str, Blob]:
     link: str | None = client.url(
         "subscriptions/content",
@@ -108,14 +123,30 @@ def _all_pages(
         if link in seen:
             raise Transient("the feed's links lead in a circle", "The listing is asked again.")
         seen.add(link)
-        still_ours()
-        answer = client.get(link)
-        for blob in _read(answer, client, content_type, listing):
+        if link not in pages:
+            still_ours()
+            pages[link] = _page(client, link, content_type, listing)
+        listed, link = pages[link]
+        for blob in listed:
             blobs.setdefault(blob.content_id, blob)
-        link = client.next_page(answer)
         if link and link.partition("&Publisher")[0] in seen:
             raise Transient("the feed's links lead in a circle", "The listing is asked again.")
     return blobs
+
+
+def _page(
+    client: ActivityClient, link: str, content_type: str, listing: Listing
+) -> tuple[list[Blob], str | None]:
+    """Its blobs and the next link. A 200 that is no listing is a broken answer like any other: it
+    is asked for again at once, twice, as `client.get` does with those that it sees itself."""
+    for pause in TRIES:
+        answer = client.get(link)
+        try:
+            return list(_read(answer, client, content_type, listing)), client.next_page(answer)
+        except Transient:
+            client.pause(pause)
+    answer = client.get(link)
+    return list(_read(answer, client, content_type, listing)), client.next_page(answer)
 
 
 def _read(
