@@ -84,6 +84,16 @@ def test_auditing_switched_off(line: Line, box: Sandbox) -> None:
     says(line.collect(), 20, "auditing is switched off", "UnifiedAuditLogIngestionEnabled")
 
 
+def test_two_files_of_one_directory(line: Line) -> None:
+    """A file copied for the next customer with the first one's tenant_id is refused: the first
+    one's records would be mailed to the next."""
+    copied = line.file.with_name("zz-next.toml")
+    copied.write_text(line.file.read_text())
+    said = line.run("tenants", "list")
+    copied.unlink()
+    says(said, 2, "zz-next.toml", "tenant_id", f"{line.tenant}.toml")
+
+
 @pytest.mark.parametrize("command", [("coverage",), ("doctor",), ("tenants", "list")])
 def test_an_unknown_key(line: Line, command: tuple[str, ...]) -> None:
     """A key that does not exist is refused at start, with the one that was meant."""

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.settings.clouds import CLOUD_PRESETS, CloudSettings
@@ -27,6 +28,7 @@ def load(folder: Path) -> Settings:
     tenants = {
         path.stem: _tenant(path, clouds) for path in sorted((folder / "tenants").glob("*.toml"))
     }
+    _check_directories(tenants, folder)
     for name in ("folder", "tenants"):
         if name in main:
             raise ConfigurationError(f"{folder / MAIN_FILE}: unknown key {name!r}", "Remove it.")
@@ -88,6 +90,19 @@ def _tenant(path: Path, clouds: Mapping[str, CloudSettings]) -> TenantSettings:
             f"Use one of {', '.join(sorted(clouds))}, or add [clouds.{tenant.cloud}].",
         )
     return tenant
+
+
+def _check_directories(tenants: Mapping[str, TenantSettings], folder: Path) -> None:
+    """A file copied for the next customer whose `tenant_id` was left as it was would collect the
+    first one's records a second time, and mail them to the next."""
+    first: dict[tuple[str, UUID], str] = {}
+    for name, tenant in tenants.items():
+        other = first.setdefault((tenant.cloud, tenant.tenant_id), name)
+        if other != name:
+            raise ConfigurationError(
+                f"{folder / 'tenants' / name}.toml: tenant_id is that of {other}.toml, too",
+                "One file a directory: mend the tenant_id, or remove one of the files.",
+            )
 
 
 _LAKE_SCHEMES = ("az://", "abfs://", "abfss://", "s3://", "s3a://", "gs://")
