@@ -93,16 +93,21 @@ def _tenant(path: Path, clouds: Mapping[str, CloudSettings]) -> TenantSettings:
 
 
 def _check_directories(tenants: Mapping[str, TenantSettings], folder: Path) -> None:
-    """A file copied for the next customer whose `tenant_id` was left as it was would collect the
-    first one's records a second time, and mail them to the next."""
-    first: dict[tuple[str, UUID], str] = {}
-    for name, tenant in tenants.items():
-        other = first.setdefault((tenant.cloud, tenant.tenant_id), name)
-        if other != name:
+    """A file copied for the next customer whose `tenant_id` was left as it was would mail that one
+    the first one's records. Two files of one customer are that customer's affair."""
+    first: dict[tuple[str, UUID], TenantSettings] = {}
+    for tenant in tenants.values():
+        other = first.setdefault((tenant.cloud, tenant.tenant_id), tenant)
+        if _customer(other) != _customer(tenant):
             raise ConfigurationError(
-                f"{folder / 'tenants' / name}.toml: tenant_id is that of {other}.toml, too",
-                "One file a directory: mend the tenant_id, or remove one of the files.",
+                f"{folder / 'tenants' / tenant.name}.toml: tenant_id is that of {other.name}.toml, "
+                "too, and their domain or recipients differ",
+                "Mend the tenant_id: the reports of one customer would go to the other.",
             )
+
+
+def _customer(tenant: TenantSettings) -> tuple[str, set[str]]:
+    return tenant.domain.casefold(), {address.casefold() for address in tenant.report.to}
 
 
 _LAKE_SCHEMES = ("az://", "abfs://", "abfss://", "s3://", "s3a://", "gs://")
