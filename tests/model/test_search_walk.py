@@ -102,6 +102,7 @@ class Service(SearchPort):
             # Where it never counted, nothing would tell.
             page, count = self._some(page) or page[:1], 0
         self.counted = self.counted or bool(page and count)
+        page = self._shown(page)
         self.landed |= {key for _, key in page}
         self.brought += len(page)
         return SearchAnswer(
@@ -140,14 +141,15 @@ class Service(SearchPort):
     def _ordered(self, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
         if self.order == "none":
             return self.random.sample(rows, len(rows))
-        if self.order in ("shuffled", "shuffled_oldest"):  # order chose the rows, and shows nowhere
-            near = rows[::-1] if self.order == "shuffled" else rows
-            return self.random.sample(near[:CAP], len(near[:CAP])) + near[CAP:]
-        if self.order == "newest_last":  # the newest, shown from the oldest of them on
-            return rows[-CAP:] + rows[:-CAP]
         if self.order == "sample_then_sort":  # looks ordered, but chance chose the rows
             return sorted(self.random.sample(rows, min(CAP, len(rows))), reverse=True)
-        return rows[::-1] if self.order == "newest_first" else rows
+        return rows if self.order in ("oldest_first", "shuffled_oldest") else rows[::-1]
+
+    def _shown(self, page: list[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Order chose the rows, whatever else happened to them; it need not show."""
+        if self.order in ("shuffled", "shuffled_oldest"):
+            return self.random.sample(page, len(page))
+        return page[::-1] if self.order == "newest_last" else page
 
 
 def _moment(row: tuple[int, str]) -> datetime:

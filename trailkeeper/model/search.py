@@ -135,13 +135,14 @@ class SearchAnswer:
         return Order.NEWEST_FIRST if before > after else Order.OLDEST_FIRST
 
     def foreign(self, slack: timedelta = SECOND) -> int:
-        """Rows outside what was asked; one second of slack, since the borders are unconfirmed."""
+        """Rows outside what was asked; less than a second of slack behind it, a second before it,
+        since the borders are unconfirmed, and questions begin early."""
         if not self.times:
             return 0
         low, high = micros(self.asked.start - slack), micros(self.asked.end + slack)
-        if low <= min(self.times) and max(self.times) <= high:
+        if low <= min(self.times) and max(self.times) < high:
             return 0
-        return sum(not low <= t <= high for t in self.times if t != UNTIMED)
+        return sum(not low <= t < high for t in self.times if t != UNTIMED)
 
     def unclean(self) -> str:
         """Why nothing may be concluded from this answer; empty when it is clean."""

@@ -42,10 +42,9 @@ class TrustInOrder:
         self._hear()
         if self.proven and self.proven.shown is answer.order:
             return self.proven.taken
-        likely = [answer.leaning]
-        if answer.order is not Order.NONE:
-            likely = sorted(_TAKEN, key=lambda order: order is not answer.order)
-        return next((order for order in likely if order not in self._false), Order.NONE)
+        likely = (answer.order, answer.leaning)
+        open_to_proof = (o for o in likely if o is not Order.NONE and o not in self._false)
+        return next(open_to_proof, Order.NONE)
 
     def bears(self, claim: Covered, rest: SearchAnswer) -> bool:
         """Whether this order is known to choose the rows, and the answer that claims gives no cause
@@ -93,6 +92,12 @@ class TrustInOrder:
     def confirmed(self) -> None:
         """A claim was borne out."""
         self._refuted = 0
+
+    def dropped(self, claim: Covered) -> None:
+        """One came to nothing because of what was asked beside it. What was a mere guess is not
+        guessed again: it might win a second at a time."""
+        if self.proven != claim.choice and claim.choice.taken is not claim.choice.shown:
+            self._false.add(claim.choice.taken)
 
     def refuted(self, claim: Covered) -> None:
         """One was not. Where no order was proven, it is claimed no more: chance would bear it out

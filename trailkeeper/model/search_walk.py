@@ -300,6 +300,7 @@ class SearchWalk:
 
     def _drop_claim(self, part: Part) -> None:
         if claim := part.release_claim():
+            self.order.dropped(claim)
             self._push([Part(claim.window)])
 
     def _full(self, part: Part, answer: SearchAnswer) -> None:
