@@ -401,6 +401,40 @@ def test_rows_that_are_shown_otherwise_are_not_borne_out_by_the_proof() -> None:
         assert not _missing_but_proven(service, walk.run()), seed
 
 
+def test_what_chose_nothing_here_is_not_borne_out_by_the_proof() -> None:
+    """The newest come, shuffled, which was proven; a sample of nearly all rows looks the same, and
+    an overlap of few rows tells little. What lies beyond its oldest row does: nothing new."""
+    for seed in range(60):
+        times = _spread(CAP + 1 + seed % CAP, seed)
+        service = Service(times, order="none", seed=seed, count="rows")
+        walk = SearchWalk(service, DAY, LIMITS, proven_order=Choice(Order.NEWEST_FIRST, Order.NONE))
+        assert not _missing_but_proven(service, walk.run()), seed
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_from_the_other_end_are_not_borne_out_by_the_proof(seed: int) -> None:
+    """The oldest come first, which was proven; the newest, shown from the oldest of them on, look
+    as if they were all there is."""
+    service = Service(_spread(1000, seed), order="newest_last", count="rows")
+    oldest = Choice(Order.OLDEST_FIRST, Order.OLDEST_FIRST)
+    walk = SearchWalk(service, DAY, LIMITS, proven_order=oldest)
+    assert not _missing_but_proven(service, walk.run())
+
+
+def test_a_walk_that_leaves_bears_nothing_out_by_rows_it_held() -> None:
+    """The overlap alone would show just the same rows, whichever end they were taken from."""
+    for order in ("newest_last", "oldest_first"):
+        service = Service(_spread(1000), order=order, count="rows")
+        limits = replace(LIMITS, rows_per_attempt=CAP)
+        oldest = Choice(Order.OLDEST_FIRST, Order.OLDEST_FIRST)
+        walk = SearchWalk(service, DAY, limits, proven_order=oldest)
+        walk.run()
+        assert not _missing_but_proven(service, walk.findings)
+        if order == "oldest_first":
+            assert walk.findings
+            assert service.brought <= CAP + 5 * LIMITS.overlap_rows
+
+
 def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     """Two witnesses in a row that come to nothing end the trust of all walks, not only of one."""
     told: list[Choice | None] = []

@@ -51,23 +51,24 @@ class TrustInOrder:
         to doubt that it has them all; `rest`: what came beyond it.
 
         It is proven before the first claim closes; by then another walk of this tenant may have
-        done that. A claim of an answer that is shown otherwise, or doubted, has to prove itself. A
-        claim of few of its answer's rows proves itself, and not the order: chance may have chosen
-        those; and so does an answer with all rows there are, whatever it said of more: nothing was
-        chosen.
+        done that. A claim of an answer that is shown otherwise, or doubted, has to prove itself;
+        and so does one beyond which nothing was left out: it has all rows there are, whatever it
+        said of more, or they were chosen otherwise this time. Such a claim, or one of few of its
+        answer's rows, proves itself and not the order.
         """
         doubt = self.doubts.of_cover(claim.answer)
         if self.proven and self.port.order_refuted():  # by a walk at the same time
             self.proven = None
         if not doubt:
             self._hear()
-        if self.proven == claim.choice and not doubt:
+        chose = claim.chose(rest)
+        if self.proven == claim.choice and chose and not doubt:
             return True
         if not self._stands_alone(claim):
             if doubt:
                 self.doubts.founded(doubt, claim.answer)
             return False
-        if not self.proven and claim.covers_most() and claim.chose(rest):
+        if not self.proven and claim.covers_most() and chose:
             self.proven = claim.choice
             self.port.tell_order(claim.choice)
         if doubt:

@@ -148,9 +148,9 @@ class SearchWalk:
     def _settle_claims(self) -> TrailkeeperError | None:
         """Witness what the last full answer covers, when the rest of the window is left to others.
 
-        The overlap alone is a question of a few rows; without it they would ask for all the rows of
-        that answer again. What it does not confirm stays without a finding. Returns the error that
-        came instead.
+        The overlap and a little beyond is a question of a few rows; without it they would ask for
+        all the rows of that answer again. What it does not confirm stays without a finding. Returns
+        the error that came instead.
         """
         try:
             for part in [part for part in self._todo if part.claim]:
@@ -164,7 +164,9 @@ class SearchWalk:
     def _settle(self, part: Part) -> None:
         claim = part.claim
         assert claim is not None  # noqa: S101 - the caller chose the parts that have one
-        answer = self._ask(claim.overlap)
+        answer = self._ask(claim.beyond(part.window))
+        if answer.truncated(self.asking.cap):
+            answer = self._ask(claim.overlap)
         shown = self._held.is_sure(answer) and keys_between(answer, claim.overlap) == claim.expected
         if shown and self.order.bears(claim, answer):
             part.release_claim()
