@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.clocks import HandClock
 from trailkeeper.errors import Unavailable
-from trailkeeper.microsoft.exchange import OrderNote, habits_key
+from trailkeeper.microsoft.exchange import OrderNote, habits_key, order_key
 from trailkeeper.model.search import Choice, Order, SearchAnswer, SearchLimits
 from trailkeeper.model.search_habits import PROVEN_FOR, CountMeaning, SearchHabits
 from trailkeeper.model.window import Window
@@ -29,6 +29,26 @@ def test_a_proof_is_known_to_others_for_a_week(ledger: SqlLedger) -> None:
     clock.time = NOW + PROVEN_FOR
     assert OrderNote(ledger, "contoso", clock).known() is None
     assert OrderNote(ledger, "contoso", clock).still_proven(NEWEST) == NEWEST
+
+
+def test_a_note_that_nobody_can_read_holds_up_no_proof(ledger: SqlLedger) -> None:
+    """One that claims no choice at all, or that another version wrote, is overwritten at once."""
+    clock = HandClock(NOW)
+    note = OrderNote(ledger, "contoso", clock)
+    for text in ("", "none none", "sideways none"):
+        ledger.note(order_key("contoso", "proven"), text, NOW)
+        assert note.known() is None
+        note.tell(NEWEST)
+        assert note.known() == NEWEST
+
+
+def test_habits_that_cannot_be_read_count_as_nothing_known() -> None:
+    """Whatever stands where their order should."""
+    text = SearchHabits(probed_at=NOW, order=NEWEST, gives=7).to_text()
+    assert SearchHabits.from_text(text).order == NEWEST
+    for other in ("true", "null", "[]", "7"):
+        damaged = text.replace('"newest_first none"', other)
+        assert SearchHabits.from_text(damaged).order is None
 
 
 def test_a_disproof_wins(ledger: SqlLedger) -> None:

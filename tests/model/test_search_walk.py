@@ -451,6 +451,25 @@ def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     assert walk.order.proven is None
 
 
+def test_a_proof_that_this_walk_refuted_is_not_heard_again() -> None:
+    """What it told of that may be lost, while the proof is still known to all."""
+    told: list[Choice | None] = []
+
+    class Unheard(Service):
+        def order_known(self) -> Choice | None:
+            return NEWEST
+
+        def tell_order(self, choice: Choice | None) -> None:
+            told.append(choice)
+
+    walk = SearchWalk(
+        Unheard(_spread(1000), order="sample_then_sort"), DAY, LIMITS, proven_order=NEWEST
+    )
+    walk.run()
+    assert told == [None]
+    assert walk.order.proven is None
+
+
 def test_a_proof_that_another_walk_refutes_is_believed_no_more() -> None:
     """A walk that relies on the order hears that it does not choose the rows, and asks again."""
 

@@ -190,10 +190,9 @@ class OrderNote:
 
     def tell(self, choice: Choice | None) -> None:
         """Lost while the ledger is out of reach: then other walks find out by themselves."""
-        word = _PROVEN if choice else _REFUTED
+        key = order_key(self.tenant, _PROVEN if choice else _REFUTED)
         with suppress(Unavailable):
-            if self._told(_REFUTED) is None and self._told(word) is None:
-                key = order_key(self.tenant, word)
+            if self._told(_REFUTED) is None and not (choice and self._proven()):
                 self.notebook.note(key, str(choice or ""), self.clock.now())
 
     def _proven(self) -> Choice | None:

@@ -69,11 +69,12 @@ class Choice:
         return f"{self.taken.value} {self.shown.value}"
 
     @classmethod
-    def from_text(cls, text: str) -> Choice | None:
-        """What `str` gave; None for anything else."""
-        taken, _, shown = text.partition(" ")
-        known = {order.value for order in Order}
-        return cls(Order(taken), Order(shown)) if {taken, shown} <= known else None
+    def from_text(cls, text: object) -> Choice | None:
+        """What `str` gave of one that claims something; None for anything else."""
+        taken, _, shown = str(text).partition(" ")
+        if not {taken, shown} <= set(Order) or taken == Order.NONE:
+            return None
+        return cls(Order(taken), Order(shown))
 
 
 _LEANS = 1 / 3

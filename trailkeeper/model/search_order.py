@@ -30,6 +30,8 @@ class TrustInOrder:
     """how this tenant's full answers choose their rows; None: the walk finds out by itself"""
     _refuted: int = field(default=0, init=False)
     """claims in a row that were not borne out, though their choice was proven"""
+    _gave_up: bool = field(default=False, init=False)
+    """this walk refuted a proof: what it told of that may be lost, so it hears of none any more"""
     _false: set[Order] = field(default_factory=set, init=False)
     """in which this walk believes no more, where none is proven"""
 
@@ -77,7 +79,7 @@ class TrustInOrder:
 
     def _hear(self) -> None:
         """Whether another walk of this tenant has proven one by now."""
-        if not self.proven:
+        if not (self.proven or self._gave_up):
             self.proven = self.port.order_known()
 
     def _stands_alone(self, claim: Covered) -> bool:
@@ -109,6 +111,6 @@ class TrustInOrder:
             return
         self._refuted += 1
         if self._refuted >= _REFUTED:
-            self.proven = None
+            self.proven, self._gave_up = None, True
             self._false.update(_TAKEN)
             self.port.tell_order(None)
