@@ -31,6 +31,17 @@ def test_a_proof_is_known_to_others_for_a_week(ledger: SqlLedger) -> None:
     assert OrderNote(ledger, "contoso", clock).still_proven(NEWEST) == NEWEST
 
 
+def test_the_last_proof_counts(ledger: SqlLedger) -> None:
+    """A service that turns its order is proven anew, and the change is told with the habits."""
+    clock = HandClock(NOW)
+    note = OrderNote(ledger, "contoso", clock)
+    turned = Choice(Order.OLDEST_FIRST, Order.OLDEST_FIRST)
+    for choice in (NEWEST, turned):
+        note.tell(choice)
+    assert note.known() == turned
+    assert note.still_proven(NEWEST) == turned
+
+
 def test_a_note_that_nobody_can_read_holds_up_no_proof(ledger: SqlLedger) -> None:
     """One that claims no choice at all, or that another version wrote, is overwritten at once."""
     clock = HandClock(NOW)

@@ -451,6 +451,21 @@ def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     assert walk.order.proven is None
 
 
+def test_a_service_that_turns_its_order_costs_one_more_proof() -> None:
+    """What was proven last counts: not each answer until the week is over has to prove itself."""
+    told: list[Choice | None] = []
+
+    class Turned(Service):
+        def tell_order(self, choice: Choice | None) -> None:
+            told.append(choice)
+
+    service = Turned(_spread(1000), order="oldest_first", count="rows")
+    walk = SearchWalk(service, DAY, LIMITS, proven_order=NEWEST)
+    assert not _missing_but_proven(service, walk.run())
+    assert told == [Choice(Order.OLDEST_FIRST, Order.OLDEST_FIRST)]
+    assert service.brought <= 1000 + CAP + 25 * 2 * LIMITS.overlap_rows
+
+
 def test_a_proof_that_this_walk_refuted_is_not_heard_again() -> None:
     """What it told of that may be lost, while the proof is still known to all."""
     told: list[Choice | None] = []

@@ -185,14 +185,14 @@ class OrderNote:
     def still_proven(self, before: Choice | None) -> Choice | None:
         """Which is, for the record: a proof whose week has just ended is no change."""
         with suppress(Unavailable):
-            return None if self._told(_REFUTED) is not None else before or self._proven()
+            return None if self._told(_REFUTED) is not None else self._proven() or before
         return before
 
     def tell(self, choice: Choice | None) -> None:
         """Lost while the ledger is out of reach: then other walks find out by themselves."""
         key = order_key(self.tenant, _PROVEN if choice else _REFUTED)
         with suppress(Unavailable):
-            if self._told(_REFUTED) is None and not (choice and self._proven()):
+            if self._told(_REFUTED) is None and not (choice and choice == self._proven()):
                 self.notebook.note(key, str(choice or ""), self.clock.now())
 
     def _proven(self) -> Choice | None:

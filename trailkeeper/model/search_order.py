@@ -56,7 +56,7 @@ class TrustInOrder:
         done that. A claim of an answer that is shown otherwise, or doubted, has to prove itself;
         and so does one beyond which nothing was left out: it has all rows there are, whatever it
         said of more, or they were chosen otherwise this time. Such a claim, or one of few of its
-        answer's rows, proves itself and not the order.
+        answer's rows, proves itself and not the order; any other is the proof from then on.
         """
         doubt = self.doubts.of_cover(claim.answer)
         if self.proven and self.port.order_refuted():  # by a walk at the same time
@@ -70,7 +70,7 @@ class TrustInOrder:
             if doubt:
                 self.doubts.founded(doubt, claim.answer)
             return False
-        if not self.proven and claim.covers_most() and chose:
+        if self.proven != claim.choice and claim.covers_most() and chose:
             self.proven = claim.choice
             self.port.tell_order(claim.choice)
         if doubt:
