@@ -466,6 +466,23 @@ def test_a_service_that_turns_its_order_costs_one_more_proof() -> None:
     assert service.brought <= 1000 + CAP + 25 * 2 * LIMITS.overlap_rows
 
 
+def test_an_answer_from_the_other_end_lacks_no_row_of_an_overlap() -> None:
+    """It is full before it gets there; two full seconds beside each other are read all the same."""
+
+    class Turning(ReachesBack):
+        def _ordered(self, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
+            return rows[:: self.random.choice((1, -1))]
+
+    for seed in range(40):
+        source = random.Random(seed)
+        at = source.randrange(3600, 80000)
+        crowd = [DAY.start + timedelta(seconds=at + n) for n in (0, 2) for _ in range(CAP + 1)]
+        service = Turning(crowd + _spread(100, seed), seed=seed, count="rows")
+        findings = _walk(service).findings
+        assert all(finding.verdict.proven for finding in findings), seed
+        assert not _missing_but_proven(service, findings), seed
+
+
 def test_a_proof_that_this_walk_refuted_is_not_heard_again() -> None:
     """What it told of that may be lost, while the proof is still known to all."""
     told: list[Choice | None] = []

@@ -97,10 +97,13 @@ class Covered:
         return Window(self.overlap.start, rest.end, rest.axis)
 
     def shown_by(self, answer: SearchAnswer, cap: int) -> bool:
-        """Whether `answer` holds the whole overlap: short, or reaching beyond it in this order."""
+        """Whether `answer` holds the whole overlap: short, or reaching beyond it in this order.
+
+        A full one that has none of it was taken from the other end, and never got there.
+        """
         if not answer.truncated(cap):
             return True
-        if UNTIMED in answer.times:
+        if UNTIMED in answer.times or self.expected.isdisjoint(answer.keys):
             return False
         if self.newest_first:
             return any(time < micros(self.overlap.start) for time in answer.once)
