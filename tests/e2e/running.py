@@ -144,5 +144,7 @@ def is_proven(configuration: Path, tenant: str, start: str, end: str) -> bool:
 def coverage(configuration: Path, tenant: str, start: str, end: str) -> dict[str, object]:
     """The object that `coverage --json` prints for the tenant's only source."""
     words = ("coverage", "--tenant", tenant, "--from", start, "--to", end, "--json")
-    found: dict[str, object] = json.loads(trailkeeper(configuration, *words, ends=None).stdout)
+    done = trailkeeper(configuration, *words, ends=None)
+    assert done.returncode in {0, 10}, (done.returncode, done.stderr)
+    found: dict[str, object] = json.loads(done.stdout)
     return found

@@ -12,6 +12,7 @@ from tests.store.lake_words import TENANT, World, record
 from trailkeeper.errors import Bug, LeaseLost, TrailkeeperError, Transient, Unavailable
 from trailkeeper.store.lake import DeltaLake
 from trailkeeper.store.lake_faults import lake_errors
+from trailkeeper.store.lake_table import Tables
 
 
 class PanicException(BaseException):
@@ -96,3 +97,15 @@ def test_an_object_store_out_of_reach_is_told() -> None:
     with pytest.raises(Unavailable) as caught:
         DeltaLake("s3://bucket/lake", options).check()
     assert "canary" not in str(caught.value)
+
+
+def test_a_first_merge_between_two_looks_is_no_lost_lake(tmp_path: Path) -> None:
+    """The lake is looked at, the first merge ends, the ledger is asked: nothing is gone."""
+
+    def merges_first(tenant: str) -> bool:
+        Tables(str(tmp_path)).find_or_create(tenant)
+        return True
+
+    assert Tables(str(tmp_path), expected=merges_first).find("contoso") is not None
+    with pytest.raises(Unavailable, match="not in the lake"):
+        Tables(str(tmp_path), expected=lambda tenant: True).find("fabrikam")

@@ -99,7 +99,10 @@ class Tables:
         Raises `Unavailable` when something was: a lake that is gone must not pass for an empty one.
         """
         table = self._open(tenant)
-        if table is None and self._expected(tenant):
+        if table is not None or not self._expected(tenant):
+            return table
+        table = self._open(tenant)  # the first merge may have come between the two looks
+        if table is None:
             raise Unavailable(
                 f"the records of {tenant} are not in the lake {self.url}, though they were stored",
                 "Mount or restore the lake, or set service.lake right; to begin anew, run "
