@@ -62,6 +62,8 @@ class Service(SearchPort):
         self.calls = 0
         self.brought = 0
         """rows in all answers and sessions together"""
+        self.told: list[Choice | None] = []
+        """what was told of its order"""
         self.counted = False
         """it has shown once that its ResultCount counts"""
 
@@ -70,6 +72,9 @@ class Service(SearchPort):
 
     def pause(self, seconds: float) -> None:
         assert seconds >= 0
+
+    def tell_order(self, choice: Choice | None) -> None:
+        self.told.append(choice)
 
     def require_auditing(self) -> None:
         if not self.auditing:
@@ -437,32 +442,19 @@ def test_a_walk_that_leaves_bears_nothing_out_by_rows_it_held() -> None:
 
 def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
     """Two witnesses in a row that come to nothing end the trust of all walks, not only of one."""
-    told: list[Choice | None] = []
-
-    class Told(Service):
-        def tell_order(self, choice: Choice | None) -> None:
-            told.append(choice)
-
-    walk = SearchWalk(
-        Told(_spread(1000), order="sample_then_sort"), DAY, LIMITS, proven_order=NEWEST
-    )
+    service = Service(_spread(1000), order="sample_then_sort")
+    walk = SearchWalk(service, DAY, LIMITS, proven_order=NEWEST)
     walk.run()
-    assert told == [None]
+    assert service.told == [None]
     assert walk.order.proven is None
 
 
 def test_a_service_that_turns_its_order_costs_one_more_proof() -> None:
     """What was proven last counts: not each answer until the week is over has to prove itself."""
-    told: list[Choice | None] = []
-
-    class Turned(Service):
-        def tell_order(self, choice: Choice | None) -> None:
-            told.append(choice)
-
-    service = Turned(_spread(1000), order="oldest_first", count="rows")
+    service = Service(_spread(1000), order="oldest_first", count="rows")
     walk = SearchWalk(service, DAY, LIMITS, proven_order=NEWEST)
     assert not _missing_but_proven(service, walk.run())
-    assert told == [Choice(Order.OLDEST_FIRST, Order.OLDEST_FIRST)]
+    assert service.told == [Choice(Order.OLDEST_FIRST, Order.OLDEST_FIRST)]
     assert service.brought <= 1000 + CAP + 25 * 2 * LIMITS.overlap_rows
 
 
@@ -485,20 +477,15 @@ def test_an_answer_from_the_other_end_lacks_no_row_of_an_overlap() -> None:
 
 def test_a_proof_that_this_walk_refuted_is_not_heard_again() -> None:
     """What it told of that may be lost, while the proof is still known to all."""
-    told: list[Choice | None] = []
 
     class Unheard(Service):
         def order_known(self) -> Choice | None:
             return NEWEST
 
-        def tell_order(self, choice: Choice | None) -> None:
-            told.append(choice)
-
-    walk = SearchWalk(
-        Unheard(_spread(1000), order="sample_then_sort"), DAY, LIMITS, proven_order=NEWEST
-    )
+    service = Unheard(_spread(1000), order="sample_then_sort")
+    walk = SearchWalk(service, DAY, LIMITS, proven_order=NEWEST)
     walk.run()
-    assert told == [None]
+    assert service.told == [None]
     assert walk.order.proven is None
 
 
@@ -521,18 +508,12 @@ def test_a_proof_that_another_walk_refutes_is_believed_no_more() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_rows_kept_back_say_nothing_of_the_order(seed: int) -> None:
     """D3: a service that is caught keeping rows back is still believed its order."""
-    told: list[Choice | None] = []
-
-    class Told(Service):
-        def tell_order(self, choice: Choice | None) -> None:
-            told.append(choice)
-
-    service = Told(_spread(1000), faults=["kept_back"], rate=0.3, seed=seed)
+    service = Service(_spread(1000), faults=["kept_back"], rate=0.3, seed=seed)
     service.counted = True
     doubts = Doubts(LIMITS, counts=True)
     walk = SearchWalk(service, DAY, LIMITS, known_doubts=doubts, proven_order=NEWEST)
     walk.run()
-    assert told == []
+    assert service.told == []
     assert not _missing_but_proven(service, walk.findings)
 
 
@@ -646,7 +627,6 @@ def test_rows_beside_a_window_are_no_look_at_it() -> None:
 
 def test_an_answer_with_all_rows_proves_no_order() -> None:
     """It says that there is more, and there is none: whatever chose its rows had no choice."""
-    told: list[Choice | None] = []
 
     class SaysMore(Service):
         def ask(
@@ -654,13 +634,11 @@ def test_an_answer_with_all_rows_proves_no_order() -> None:
         ) -> SearchAnswer:
             return replace(super().ask(window), more_available=self.calls == 1)
 
-        def tell_order(self, choice: Choice | None) -> None:
-            told.append(choice)
-
-    walk = _walk(SaysMore(_spread(20)))
+    service = SaysMore(_spread(20))
+    walk = _walk(service)
     assert all(f.verdict.proven for f in walk.findings)
     assert walk.order.proven is None
-    assert told == []
+    assert service.told == []
 
 
 @pytest.mark.parametrize("order", ["newest_first", "oldest_first", "shuffled", "none"])
