@@ -28,12 +28,12 @@ from requests.adapters import HTTPAdapter
 from benchmarks.lab import TENANT, Lab, lab
 from trailkeeper import logs
 from trailkeeper.bootstrap import World
-from trailkeeper.garbage import collect_seldom
-from trailkeeper.microsoft.activity import THREADS
+from trailkeeper.microsoft.activity.source import THREADS
 from trailkeeper.model.feed import content_types
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
+from trailkeeper.process.garbage import collect_seldom
 from trailkeeper.settings import load
 
 STREAM = Stream(TENANT, Source.ACTIVITY)

@@ -31,9 +31,9 @@ import msgspec
 from benchmarks.lab import TENANT, Lab, lab
 from trailkeeper import logs
 from trailkeeper.bootstrap import World
-from trailkeeper.microsoft.answer import Answer
-from trailkeeper.microsoft.exchange import ExchangeSource
-from trailkeeper.microsoft.exchange_client import SEARCH, ExchangeClient
+from trailkeeper.microsoft.exchange.client import SEARCH, ExchangeClient
+from trailkeeper.microsoft.exchange.source import ExchangeSource
+from trailkeeper.microsoft.http.answer import Answer
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window

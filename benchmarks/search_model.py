@@ -32,7 +32,7 @@ from trailkeeper.model.segment import Lease, Leased, NewSegment, Segment, Segmen
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Pulled
+from trailkeeper.ports.source import Pulled
 from trailkeeper.steps.pull import follow_ups
 
 STREAM = Stream("contoso", Source.EXCHANGE)

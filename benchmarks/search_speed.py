@@ -33,9 +33,9 @@ from benchmarks.line_speed import pull_in_worker
 from benchmarks.search_profiles import TWO_DAYS
 from trailkeeper import logs
 from trailkeeper.bootstrap import World
-from trailkeeper.microsoft.exchange import ExchangeSource
-from trailkeeper.microsoft.exchange_client import SEARCH
-from trailkeeper.microsoft.exchange_page import read_page
+from trailkeeper.microsoft.exchange.client import SEARCH
+from trailkeeper.microsoft.exchange.page import read_page
+from trailkeeper.microsoft.exchange.source import ExchangeSource
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso, parse_instant

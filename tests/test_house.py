@@ -302,7 +302,7 @@ def test_only_settings_read_the_environment() -> None:
         if path.suffix == ".py" and path.parts[0] in ("trailkeeper", "worker", "beat")
         if re.search(r"os\.(environ|getenv)", text)
     }
-    assert readers == {"trailkeeper/settings/environment.py", "trailkeeper/supervisor/children.py"}
+    assert readers == {"trailkeeper/settings/environment.py", "trailkeeper/process/children.py"}
 
 
 def test_suppressions_say_why() -> None:

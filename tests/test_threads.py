@@ -19,7 +19,7 @@ def limited(threads: int, code: str) -> str:
     script = f"""
         import os, resource, threading, time
         from trailkeeper.errors import Unavailable
-        from trailkeeper.threads import Crew, start
+        from trailkeeper.process.threads import Crew, start
         if os.geteuid() == 0:
             os.setuid({_STRANGERS} + os.getpid())
         mine = {threads} if os.geteuid() > {_STRANGERS} else 1

@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING
 
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.model.stream import Source
-from trailkeeper.ports import (
-    AuditSource,
-    CertificateDates,
-    Clock,
-    Lake,
-    Landing,
-    Ledger,
-    Mailer,
-    Outbox,
-)
+from trailkeeper.ports.certificates import CertificateDates
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.lake import Lake
+from trailkeeper.ports.landing import Landing
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.mail import Mailer
+from trailkeeper.ports.outbox import Outbox
+from trailkeeper.ports.source import AuditSource
 from trailkeeper.settings import Settings
 from trailkeeper.steps.arrivals import ArrivalStep
 from trailkeeper.steps.cover import CoverStep
@@ -42,10 +40,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from trailkeeper.metrics import Metrics
-    from trailkeeper.microsoft.certificates import Certificates
-    from trailkeeper.microsoft.sessions import Sessions
-    from trailkeeper.microsoft.token_cache import TokenStore
-    from trailkeeper.microsoft.tokens import Tokens
+    from trailkeeper.microsoft.certificates.loading import Certificates
+    from trailkeeper.microsoft.http.sessions import Sessions
+    from trailkeeper.microsoft.identity.token_cache import TokenStore
+    from trailkeeper.microsoft.identity.tokens import Tokens
 
 READABLE = frozenset({Source.EXCHANGE, Source.ACTIVITY})
 """the sources that `World.sources` has an adapter for"""
@@ -53,12 +51,12 @@ READABLE = frozenset({Source.EXCHANGE, Source.ACTIVITY})
 
 def import_pulling() -> None:
     """Import what pulling needs, and nothing heavier: before a fork it is done once for all."""
-    import trailkeeper.microsoft.activity
-    import trailkeeper.microsoft.exchange
-    import trailkeeper.microsoft.forked_tokens
-    import trailkeeper.microsoft.token_cache
-    import trailkeeper.microsoft.token_crypto
-    import trailkeeper.microsoft.tokens
+    import trailkeeper.microsoft.activity.source
+    import trailkeeper.microsoft.exchange.source
+    import trailkeeper.microsoft.identity.forked_tokens
+    import trailkeeper.microsoft.identity.token_cache
+    import trailkeeper.microsoft.identity.token_crypto
+    import trailkeeper.microsoft.identity.tokens
     import trailkeeper.store.budget
     import trailkeeper.store.landing
     import trailkeeper.store.ledger  # noqa: F401 - here only to be imported
@@ -129,28 +127,28 @@ class World:
 
     @cached_property
     def sessions(self) -> Sessions:
-        from trailkeeper.microsoft.sessions import Sessions
+        from trailkeeper.microsoft.http.sessions import Sessions
 
         return Sessions(self.settings)
 
     @cached_property
     def certificates(self) -> Certificates:
-        from trailkeeper.microsoft.certificates import Certificates
+        from trailkeeper.microsoft.certificates.loading import Certificates
 
         return Certificates(self.settings, self.clock)
 
     @cached_property
     def certificate_dates(self) -> CertificateDates:
-        from trailkeeper.microsoft.expiry import ConfiguredCertificates
+        from trailkeeper.microsoft.certificates.expiry import ConfiguredCertificates
 
         return ConfiguredCertificates(self.settings, self.certificates)
 
     @cached_property
     def tokens(self) -> Tokens:
         """Shared through Redis where there is one, else with who was forked, else ours alone."""
-        from trailkeeper.microsoft.token_cache import TokenCache, redis_tokens
-        from trailkeeper.microsoft.token_crypto import token_keys
-        from trailkeeper.microsoft.tokens import Tokens
+        from trailkeeper.microsoft.identity.token_cache import TokenCache, redis_tokens
+        from trailkeeper.microsoft.identity.token_crypto import token_keys
+        from trailkeeper.microsoft.identity.tokens import Tokens
 
         url = self.settings.redis_url
         redis = redis_tokens(url, token_keys(self.settings)) if url else None
@@ -161,8 +159,8 @@ class World:
 
     @cached_property
     def sources(self) -> Mapping[Source, AuditSource]:
-        from trailkeeper.microsoft.activity import ActivitySource
-        from trailkeeper.microsoft.exchange import ExchangeSource
+        from trailkeeper.microsoft.activity.source import ActivitySource
+        from trailkeeper.microsoft.exchange.source import ExchangeSource
         from trailkeeper.store.budget import RequestBudget
 
         exchange = ExchangeSource(

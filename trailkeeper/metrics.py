@@ -14,7 +14,8 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from trailkeeper.ports import Clock, Ledger
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import Settings
 from trailkeeper.steps.warn import noted_certificates
 

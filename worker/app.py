@@ -11,9 +11,9 @@ from celery.signals import (
 )
 
 from trailkeeper import logs
-from trailkeeper.garbage import collect_seldom
-from trailkeeper.microsoft.private_memory import forbid_core_files
-from trailkeeper.supervisor.leash import die_with_parent
+from trailkeeper.process.garbage import collect_seldom
+from trailkeeper.process.leash import die_with_parent
+from trailkeeper.process.memory import forbid_core_files
 from worker import world
 
 app = Celery("trailkeeper", include=["worker.tasks"])

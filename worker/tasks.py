@@ -15,7 +15,8 @@ from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.ports import Announcer, Ledger
+from trailkeeper.ports.announcer import Announcer
+from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import Settings
 from trailkeeper.steps.plan import (
     announce_due,

@@ -23,8 +23,8 @@ from trailkeeper.messages import Queue
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
+from trailkeeper.process.lock import data_folder
 from trailkeeper.settings import load
-from trailkeeper.supervisor.lock import data_folder
 from worker.health import Role, judge
 
 CONTRACT_KEYS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox import Sandbox
 from tests.cli.conftest import DAYS, Line
 from tests.servers.redis import redis_server
-from trailkeeper.supervisor.lock import data_folder
+from trailkeeper.process.lock import data_folder
 
 
 def statuses(line: Line) -> tuple[int, dict[str, str]]:

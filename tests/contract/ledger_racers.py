@@ -19,7 +19,7 @@ from trailkeeper.errors import LeaseLost
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.report import Month, Rendered
 from trailkeeper.model.segment import MISSING, Finding, Landed, NewSegment, Verdict
-from trailkeeper.ports import Ledger
+from trailkeeper.ports.ledger import Ledger
 from trailkeeper.store.database import open_database
 from trailkeeper.store.ledger import open_ledger
 from trailkeeper.store.outbox import SqlOutbox

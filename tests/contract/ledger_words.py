@@ -15,7 +15,7 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Ledger
+from trailkeeper.ports.ledger import Ledger
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -31,7 +31,8 @@ from trailkeeper.model.report import Figures
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Axis, AxisMixedError, Window
-from trailkeeper.ports import Lake, Landing
+from trailkeeper.ports.lake import Lake
+from trailkeeper.ports.landing import Landing
 from trailkeeper.store.lake import DeltaLake
 
 BERLIN = ZoneInfo("Europe/Berlin")

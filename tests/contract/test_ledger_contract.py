@@ -39,7 +39,8 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, AxisMixedError, Window
-from trailkeeper.ports import PAUSED, Ledger, Parking
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.parking import PAUSED, Parking
 from trailkeeper.store.ledger import SqlLedger, open_ledger
 
 EMPTY = Landed(None, 0, 0, requests=3)

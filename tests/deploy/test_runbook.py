@@ -14,11 +14,11 @@ from tests.deploy.deployment import DEPLOY, ROOT, compose
 from tests.deploy.events import logged_events
 from trailkeeper.cli import COMMANDS, load
 from trailkeeper.messages import Task
-from trailkeeper.microsoft.activity_faults import ACTIVITY
-from trailkeeper.microsoft.certificate import UNUSABLE
-from trailkeeper.microsoft.entra_faults import AADSTS
-from trailkeeper.microsoft.fault_table import Kind
-from trailkeeper.ports import PAUSED
+from trailkeeper.microsoft.activity.faults import ACTIVITY
+from trailkeeper.microsoft.certificates.certificate import UNUSABLE
+from trailkeeper.microsoft.http.fault_table import Kind
+from trailkeeper.microsoft.identity.faults import AADSTS
+from trailkeeper.ports.parking import PAUSED
 
 TEXT = (DEPLOY / "RUNBOOK.md").read_text(encoding="utf-8")
 RULES = yaml.safe_load((DEPLOY / "alerts/loki-rules.yaml").read_text(encoding="utf-8"))

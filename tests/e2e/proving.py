@@ -18,7 +18,7 @@ from typing import Any
 from sandbox import Sandbox
 from tests.configured import Configured
 from trailkeeper.bootstrap import READABLE, World
-from trailkeeper.microsoft.exchange import ExchangeSource
+from trailkeeper.microsoft.exchange.source import ExchangeSource
 from trailkeeper.model.coverage import Coverage
 from trailkeeper.model.search import SearchLimits
 from trailkeeper.model.stream import Source, Stream

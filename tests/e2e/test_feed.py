@@ -25,7 +25,7 @@ from trailkeeper.model.feed import CONTENT_TYPES, plan_feed_range
 from trailkeeper.model.segment import NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
-from trailkeeper.ports import Clock
+from trailkeeper.ports.clock import Clock
 from trailkeeper.settings import load
 from trailkeeper.steps.collect import CollectStep
 from trailkeeper.steps.plan import announce_more, plan_tenants
@@ -417,7 +417,7 @@ def test_blobs_too_large_to_be_had_ahead(
     boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A blob that is larger than what may wait for its turn comes at its turn, and whole."""
-    monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.AHEAD_BYTES", 1_200)
+    monkeypatch.setattr("trailkeeper.microsoft.activity.fetch.AHEAD_BYTES", 1_200)
     with boxed() as box:
         fill(box, "contoso", 300, 20 * HOUR, 2 * HOUR)
         with opened(configured(tmp_path, box)) as world:
@@ -436,8 +436,8 @@ def test_too_much_for_one_pull(
     """What a pull leaves over is cut into pieces, announced at once to all places of the tenant,
     which several processes can pull; together they prove the window, and no blob is fetched twice.
     The rest of a fresh poll is a backlog, which holds up no other poll."""
-    monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.ENOUGH_BYTES", 60_000)
-    monkeypatch.setattr("trailkeeper.microsoft.activity_fetch.AHEAD", 0.2)
+    monkeypatch.setattr("trailkeeper.microsoft.activity.fetch.ENOUGH_BYTES", 60_000)
+    monkeypatch.setattr("trailkeeper.microsoft.activity.fetch.AHEAD", 0.2)
     with boxed() as box:
         box.control.alter("contoso", blob_records=4, blob_sizes="fixed")
         fill(box, "contoso", 600, 20 * HOUR, 2 * HOUR)

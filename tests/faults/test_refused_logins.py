@@ -12,8 +12,8 @@ from sandbox import Sandbox
 from tests.configured import Configured
 from trailkeeper.bootstrap import SystemClock, World
 from trailkeeper.errors import Bug, ConfigurationError
-from trailkeeper.microsoft.entra_faults import AADSTS
-from trailkeeper.microsoft.fault_table import Kind
+from trailkeeper.microsoft.http.fault_table import Kind
+from trailkeeper.microsoft.identity.faults import AADSTS
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window

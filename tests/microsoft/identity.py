@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from sandbox import Sandbox
-from trailkeeper.microsoft.certificates import Certificates
-from trailkeeper.microsoft.sessions import Sessions
-from trailkeeper.microsoft.token_cache import TokenCache, redis_tokens
-from trailkeeper.microsoft.token_crypto import token_keys
-from trailkeeper.microsoft.tokens import Tokens
+from trailkeeper.microsoft.certificates.loading import Certificates
+from trailkeeper.microsoft.http.sessions import Sessions
+from trailkeeper.microsoft.identity.token_cache import TokenCache, redis_tokens
+from trailkeeper.microsoft.identity.token_crypto import token_keys
+from trailkeeper.microsoft.identity.tokens import Tokens
 from trailkeeper.settings import Settings, TenantSettings, load
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey

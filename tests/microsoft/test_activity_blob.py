@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from trailkeeper.microsoft.activity_blob import UnreadableBlob, lag_seconds, read_blob
+from trailkeeper.microsoft.activity.blob import UnreadableBlob, lag_seconds, read_blob
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.blob import Blob
 

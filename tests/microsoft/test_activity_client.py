@@ -13,12 +13,13 @@ import pytest
 
 from tests.microsoft.test_activity_fetch import Sink
 from trailkeeper.errors import AnswerTooLarge
-from trailkeeper.microsoft import activity_client, activity_fetch
-from trailkeeper.microsoft.activity_client import ActivityClient, ServiceClock
-from trailkeeper.microsoft.activity_fetch import Fetching
-from trailkeeper.microsoft.answer import Answer
+from trailkeeper.microsoft.activity import client as activity_client
+from trailkeeper.microsoft.activity import fetch as activity_fetch
+from trailkeeper.microsoft.activity.client import ActivityClient, ServiceClock
+from trailkeeper.microsoft.activity.fetch import Fetching
+from trailkeeper.microsoft.http.answer import Answer
 from trailkeeper.model.blob import MOST_ATTEMPTS, Blob, BlobState
-from trailkeeper.ports import Asked
+from trailkeeper.ports.budget import Asked
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 ROOT = "https://feed.example"

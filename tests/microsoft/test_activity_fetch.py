@@ -11,9 +11,9 @@ from threading import Semaphore
 import pytest
 
 from trailkeeper.errors import AnswerTooLarge, Transient
-from trailkeeper.microsoft import activity_fetch
-from trailkeeper.microsoft.activity_fetch import Fetching
-from trailkeeper.microsoft.answer import Answer
+from trailkeeper.microsoft.activity import fetch as activity_fetch
+from trailkeeper.microsoft.activity.fetch import Fetching
+from trailkeeper.microsoft.http.answer import Answer
 from trailkeeper.model.blob import Blob, BlobState
 from trailkeeper.model.record import RecordColumns
 

@@ -13,16 +13,16 @@ import pytest
 
 from tests.microsoft.test_activity_fetch import Sink
 from trailkeeper.errors import Throttled, Transient
-from trailkeeper.microsoft.activity import _Pull
-from trailkeeper.microsoft.activity_client import ActivityClient, ServiceClock
-from trailkeeper.microsoft.activity_fetch import Fetching
-from trailkeeper.microsoft.activity_listing import Pages, listed_blobs
-from trailkeeper.microsoft.activity_subscriptions import Subscriptions
-from trailkeeper.microsoft.answer import Answer
+from trailkeeper.microsoft.activity.client import ActivityClient, ServiceClock
+from trailkeeper.microsoft.activity.fetch import Fetching
+from trailkeeper.microsoft.activity.listing import Pages, listed_blobs
+from trailkeeper.microsoft.activity.source import _Pull
+from trailkeeper.microsoft.activity.subscriptions import Subscriptions
+from trailkeeper.microsoft.http.answer import Answer
 from trailkeeper.model.blob import Blob
 from trailkeeper.model.feed import listings
 from trailkeeper.model.window import Axis, Window
-from trailkeeper.ports import Asked
+from trailkeeper.ports.budget import Asked
 from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ import pytest
 from tests.microsoft.identity import Enrolled
 from tests.servers.redis import RedisServer
 from trailkeeper.errors import NeedsPerson
-from trailkeeper.microsoft.audiences import Audiences
-from trailkeeper.microsoft.tokens import claims
+from trailkeeper.microsoft.identity.audiences import Audiences
+from trailkeeper.microsoft.identity.tokens import claims
 from trailkeeper.settings import CLOUD_PRESETS
 
 PUBLIC = "https://outlook.office365.com"

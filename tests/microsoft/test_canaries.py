@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.microsoft.identity import PFX_PASSWORD, Enrolled, make_pair
 from tests.servers.redis import RedisServer
 from trailkeeper.errors import TrailkeeperError
-from trailkeeper.microsoft.tokens import Tokens
+from trailkeeper.microsoft.identity.tokens import Tokens
 
 FAULTS = ("none", "aadsts", "reset", "not_json", "wrong password", "unregistered")
 
@@ -104,7 +104,7 @@ def test_a_crashed_worker_leaves_no_core(tmp_path: Path) -> None:
         "import os, resource;"
         "hard = resource.getrlimit(resource.RLIMIT_CORE)[1];"
         "resource.setrlimit(resource.RLIMIT_CORE, (hard, hard));"
-        "from trailkeeper.microsoft.private_memory import forbid_core_files;"
+        "from trailkeeper.process.memory import forbid_core_files;"
         "forbid_core_files();"
         "os.chdir(os.environ['CRASH_FOLDER']); os.abort()"
     )

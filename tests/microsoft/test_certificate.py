@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tests.microsoft.identity import Pair, make_pair
 from trailkeeper.errors import ConfigurationError, NeedsPerson
-from trailkeeper.microsoft.certificate import Certificate
-from trailkeeper.microsoft.certificate_files import from_pem, from_pkcs12
-from trailkeeper.microsoft.certificates import load_certificate
+from trailkeeper.microsoft.certificates.certificate import Certificate
+from trailkeeper.microsoft.certificates.files import from_pem, from_pkcs12
+from trailkeeper.microsoft.certificates.loading import load_certificate
 from trailkeeper.settings import CertificateSettings, Settings
 
 NOW = datetime.now(UTC)

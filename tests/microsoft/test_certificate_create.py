@@ -11,9 +11,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.microsoft.identity import Enrolled
 from trailkeeper.errors import ConfigurationError, UsageError
-from trailkeeper.microsoft.certificate_create import certificate_create
-from trailkeeper.microsoft.certificate_files import from_pkcs12
-from trailkeeper.microsoft.expiry import days_left, warning_due
+from trailkeeper.microsoft.certificates.create import certificate_create
+from trailkeeper.microsoft.certificates.expiry import days_left, warning_due
+from trailkeeper.microsoft.certificates.files import from_pkcs12
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 5, tzinfo=UTC)
 

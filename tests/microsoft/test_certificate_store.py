@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.microsoft.identity import Pair, make_pair
 from trailkeeper.errors import ConfigurationError, NeedsPerson
-from trailkeeper.microsoft.certificate_store import find, normal_thumbprint
+from trailkeeper.microsoft.certificates.store import find, normal_thumbprint
 
 NOW = datetime.now(UTC)
 

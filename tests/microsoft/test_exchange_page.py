@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trailkeeper.errors import Transient
-from trailkeeper.microsoft.exchange_page import ExchangePage, read_page
+from trailkeeper.microsoft.exchange.page import ExchangePage, read_page
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.search import UNTIMED
 

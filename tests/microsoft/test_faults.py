@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trailkeeper.errors import Bug, Lost, NeedsPerson, Throttled, TrailkeeperError, Transient
-from trailkeeper.microsoft.activity_faults import ACTIVITY
-from trailkeeper.microsoft.answer import Answer
-from trailkeeper.microsoft.fault_table import Kind
-from trailkeeper.microsoft.faults import activity_error, exchange_error, graph_error, token_error
+from trailkeeper.microsoft.activity.faults import ACTIVITY, activity_error
+from trailkeeper.microsoft.exchange.faults import exchange_error
+from trailkeeper.microsoft.graph.faults import graph_error
+from trailkeeper.microsoft.http.answer import Answer
+from trailkeeper.microsoft.http.fault_table import Kind
+from trailkeeper.microsoft.identity.faults import token_error
 
 KINDS = {
     Kind.RETRY: Transient,

@@ -20,8 +20,8 @@ from sandbox import Sandbox
 from tests.microsoft.identity import Enrolled, Pair, make_pair, write_tenant
 from tests.microsoft.vault import Vault, vault_server
 from trailkeeper.errors import NeedsPerson, Throttled, Transient
-from trailkeeper.microsoft.certificates import Slot, load_certificate
-from trailkeeper.microsoft.key_vault import VaultSource
+from trailkeeper.microsoft.certificates.key_vault import VaultSource
+from trailkeeper.microsoft.certificates.loading import Slot, load_certificate
 
 NOW = datetime.now(UTC)
 PEM = "application/x-pem-file"
@@ -268,7 +268,8 @@ def test_a_secret_that_is_no_certificate_is_refused(
 def test_the_azure_sdk_is_imported_only_for_vaults() -> None:
     """A worker whose tenants have files never loads the Azure SDK."""
     words = (
-        "import sys, trailkeeper.microsoft.tokens, trailkeeper.microsoft.certificates;"
+        "import sys, trailkeeper.microsoft.identity.tokens;"
+        "import trailkeeper.microsoft.certificates.loading;"
         "sys.exit(any(name.split('.')[0] == 'azure' for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", words]).returncode == 0

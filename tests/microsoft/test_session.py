@@ -12,9 +12,9 @@ import pytest
 
 from tests.servers.tls import Reply, Request, TlsServer, tls_server
 from trailkeeper.errors import AnswerTooLarge, ConfigurationError, Transient
-from trailkeeper.microsoft.answer import Answer, retry_after
-from trailkeeper.microsoft.clouds import host_allowed, usual_port
-from trailkeeper.microsoft.session import Asked, Session
+from trailkeeper.microsoft.http.answer import Answer, retry_after
+from trailkeeper.microsoft.http.hosts import host_allowed, usual_port
+from trailkeeper.microsoft.http.session import Asked, Session
 
 
 @contextmanager

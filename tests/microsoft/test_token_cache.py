@@ -14,8 +14,8 @@ import structlog
 
 from tests.servers.redis import RedisServer, redis_server
 from trailkeeper.errors import ConfigurationError, Unavailable
-from trailkeeper.microsoft.forked_tokens import ForkedTokens
-from trailkeeper.microsoft.token_cache import (
+from trailkeeper.microsoft.identity.forked_tokens import ForkedTokens
+from trailkeeper.microsoft.identity.token_cache import (
     MemoryTokens,
     RedisTokens,
     StoreDown,
@@ -24,7 +24,7 @@ from trailkeeper.microsoft.token_cache import (
     locked,
     redis_tokens,
 )
-from trailkeeper.microsoft.token_crypto import TokenKeys, token_keys
+from trailkeeper.microsoft.identity.token_crypto import TokenKeys, token_keys
 from trailkeeper.settings import ServiceSettings, Settings
 
 OLD, NEW = secrets.token_bytes(32), secrets.token_bytes(32)
@@ -110,7 +110,9 @@ def test_waiting_ends_when_somebody_else_has_served(store: TokenStore) -> None:
 
 def forking(code: str) -> str:
     """What `code` prints, in a process of its own: this one has threads, and must not fork."""
-    begin = "import os, signal\nfrom trailkeeper.microsoft.forked_tokens import ForkedTokens\n"
+    begin = (
+        "import os, signal\nfrom trailkeeper.microsoft.identity.forked_tokens import ForkedTokens\n"
+    )
     words = [sys.executable, "-c", begin + textwrap.dedent(code)]
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 

@@ -31,10 +31,10 @@ from trailkeeper.errors import (
     TrailkeeperError,
     Transient,
 )
-from trailkeeper.microsoft.certificates import Slot
-from trailkeeper.microsoft.entra_faults import AADSTS
-from trailkeeper.microsoft.fault_table import Kind
-from trailkeeper.microsoft.tokens import claims
+from trailkeeper.microsoft.certificates.loading import Slot
+from trailkeeper.microsoft.http.fault_table import Kind
+from trailkeeper.microsoft.identity.faults import AADSTS
+from trailkeeper.microsoft.identity.tokens import claims
 from trailkeeper.settings import load
 
 CLASS_OF = {

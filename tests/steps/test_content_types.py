@@ -18,7 +18,8 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
-from trailkeeper.ports import Parking, Pulled
+from trailkeeper.ports.parking import Parking
+from trailkeeper.ports.source import Pulled
 from trailkeeper.steps.content_types import ask_what_was_missed, note_content_types
 from trailkeeper.store.ledger import SqlLedger
 

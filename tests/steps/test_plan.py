@@ -15,7 +15,8 @@ from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verd
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window, union
-from trailkeeper.ports import Parking, Pulled, RecordSink, Rung
+from trailkeeper.ports.parking import Parking
+from trailkeeper.ports.source import Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings, load
 from trailkeeper.steps.plan import announce_due, announce_more, announce_next, plan_feeds
 from trailkeeper.steps.pull import PullStep

@@ -15,7 +15,7 @@ from trailkeeper.model.segment import Finding, Leased, NewSegment, Purpose, Verd
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window
-from trailkeeper.ports import Pulled, RecordSink
+from trailkeeper.ports.source import Pulled, RecordSink
 from trailkeeper.steps.places import Places
 from trailkeeper.steps.pull import PullStep, follow_ups
 from trailkeeper.store.landing import FileLanding

@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 from tests.clocks import HandClock
 from tests.microsoft.identity import make_pair
 from trailkeeper.metrics import Metrics
-from trailkeeper.microsoft.certificates import Certificates
-from trailkeeper.microsoft.expiry import ConfiguredCertificates
+from trailkeeper.microsoft.certificates.expiry import ConfiguredCertificates
+from trailkeeper.microsoft.certificates.loading import Certificates
 from trailkeeper.model.expiry import CertificateNote
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Parking
+from trailkeeper.ports.parking import Parking
 from trailkeeper.settings import load
 from trailkeeper.steps.warn import WarnStep, noted_certificates
 from trailkeeper.store.ledger import SqlLedger

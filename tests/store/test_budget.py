@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.servers.redis import redis_server
-from trailkeeper.ports import Asked
+from trailkeeper.ports.budget import Asked
 from trailkeeper.store.budget import RequestBudget
 
 

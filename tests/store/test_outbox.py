@@ -9,7 +9,7 @@ import pytest
 from tests.contract.ledger_words import T0, at
 from trailkeeper.errors import LeaseLost
 from trailkeeper.model.report import Attachment, Delivery, Month, Rendered
-from trailkeeper.ports import Outbox
+from trailkeeper.ports.outbox import Outbox
 from trailkeeper.store.database import open_database
 from trailkeeper.store.ledger import SqlLedger
 from trailkeeper.store.outbox import SqlOutbox

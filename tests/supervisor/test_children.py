@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from trailkeeper.errors import Unavailable
-from trailkeeper.supervisor.children import Child, ChildSpec, Supervisor
+from trailkeeper.process.children import Child, ChildSpec, Supervisor
 
 _POLITE = """
 import signal, sys, time

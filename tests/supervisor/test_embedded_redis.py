@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from trailkeeper.errors import Unavailable
-from trailkeeper.supervisor.children import Supervisor
+from trailkeeper.process.children import Supervisor
+from trailkeeper.process.lock import data_folder
 from trailkeeper.supervisor.embedded_redis import EmbeddedRedis
-from trailkeeper.supervisor.lock import data_folder
 from trailkeeper.supervisor.service import check_redis
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trailkeeper.errors import Unavailable
-from trailkeeper.supervisor.lock import LOCK_FILE, data_folder, is_held
+from trailkeeper.process.lock import LOCK_FILE, data_folder, is_held
 
 
 def test_a_look_takes_nothing(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def main() -> int:
     import atexit
     import gc
 
-    from trailkeeper.microsoft.private_memory import forbid_core_files
+    from trailkeeper.process.memory import forbid_core_files
 
     forbid_core_files()
     gc.set_threshold(50_000)  # the default collects 200 times while imports only ever add objects

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from trailkeeper.bootstrap import World
-    from trailkeeper.microsoft.certificate import Certificate
-    from trailkeeper.microsoft.certificate_create import CreatedCertificate
-    from trailkeeper.microsoft.certificates import Slot
+    from trailkeeper.microsoft.certificates.certificate import Certificate
+    from trailkeeper.microsoft.certificates.create import CreatedCertificate
+    from trailkeeper.microsoft.certificates.loading import Slot
     from trailkeeper.settings import TenantSettings
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ def create(
       trailkeeper certificate create contoso --password file:contoso.password --days 730
     """
     from trailkeeper.bootstrap import SystemClock
-    from trailkeeper.microsoft.certificate_create import certificate_create
+    from trailkeeper.microsoft.certificates.create import certificate_create
 
     made = certificate_create(
         folder,
@@ -151,7 +151,7 @@ def show(
     path = Path(what)
     if path.is_file():
         from trailkeeper.bootstrap import SystemClock
-        from trailkeeper.microsoft.certificate_show import read_any
+        from trailkeeper.microsoft.certificates.show import read_any
 
         shown = read_any(path, _secret(password) if password else None)
         rows = [_described(shown, SystemClock().now())]
@@ -166,7 +166,7 @@ def show(
 
 
 def _described(certificate: Certificate, now: datetime) -> dict[str, Any]:
-    from trailkeeper.microsoft.expiry import days_left, warning_due
+    from trailkeeper.microsoft.certificates.expiry import days_left, warning_due
     from trailkeeper.model.window import iso
 
     return {

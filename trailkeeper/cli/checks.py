@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from trailkeeper.bootstrap import World
-    from trailkeeper.microsoft.certificates import Slot
+    from trailkeeper.microsoft.certificates.loading import Slot
     from trailkeeper.settings import Settings, TenantSettings
 
 LARGEST_SKEW_SECONDS = 60
@@ -114,7 +114,7 @@ def check_redis(settings: Settings) -> Check:
 
 
 def _redis_of_up(settings: Settings) -> Check:
-    from trailkeeper.supervisor.lock import is_held
+    from trailkeeper.process.lock import is_held
 
     if is_held(settings.service.data):
         return Check("redis", True, "the running `trailkeeper up` brings its own")
@@ -248,7 +248,7 @@ def _date(text: str) -> datetime | None:
 
 def check_certificate(world: World, tenant: TenantSettings, slot: Slot) -> Check:
     """Does it load, and how long is it good for?"""
-    from trailkeeper.microsoft.expiry import days_left
+    from trailkeeper.microsoft.certificates.expiry import days_left
 
     name = f"certificate ({tenant.name})"
     try:

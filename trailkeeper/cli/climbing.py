@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from trailkeeper.bootstrap import World
     from trailkeeper.model.stream import Source
-    from trailkeeper.ports import Rung
+    from trailkeeper.ports.source import Rung
 
 
 def climb(world: World, screen: Console, tenant: str, source: Source, as_json: bool) -> Exit:
@@ -38,7 +38,7 @@ def _is_stuck(rungs: Sequence[Rung]) -> bool:
 
 
 def _rungs(world: World, tenant: str, source: Source) -> Iterator[Rung]:
-    from trailkeeper.ports import Rung
+    from trailkeeper.ports.source import Rung
 
     reader = world.sources.get(source)
     if reader is None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from trailkeeper.cli.ranges import Range
     from trailkeeper.model.coverage import Coverage
     from trailkeeper.model.stream import Source
-    from trailkeeper.ports import Parking
+    from trailkeeper.ports.parking import Parking
     from trailkeeper.settings import Settings, TenantSettings
     from trailkeeper.steps.collect import (
         Collected,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from trailkeeper.microsoft.certificate_create import certificate_create
+from trailkeeper.microsoft.certificates.create import certificate_create
 from trailkeeper.model.report import Month
 
 SETTLE = timedelta(hours=1)

@@ -18,7 +18,7 @@ from typing import Any
 
 from trailkeeper.errors import Unavailable
 from trailkeeper.model.window import Window, iso
-from trailkeeper.supervisor.children import POLL_SECONDS, Child, ChildSpec, Supervisor
+from trailkeeper.process.children import POLL_SECONDS, Child, ChildSpec, Supervisor
 from trailkeeper.supervisor.service import import_path
 
 _START_SECONDS = 60.0

@@ -24,10 +24,10 @@ from trailkeeper.model.coverage import Coverage
 from trailkeeper.model.report import Month
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
+from trailkeeper.process.children import Supervisor
+from trailkeeper.process.stopping import StopRequest
 from trailkeeper.settings import TenantSettings, load
-from trailkeeper.supervisor.children import Supervisor
 from trailkeeper.supervisor.service import KEEPING, running_service
-from trailkeeper.supervisor.stopping import StopRequest
 
 _PATIENCE_SECONDS = 240.0
 _LOOK_SECONDS = 0.5

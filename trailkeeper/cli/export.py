@@ -24,7 +24,7 @@ from trailkeeper.cli.options import (
 
 if TYPE_CHECKING:
     from trailkeeper.model.window import Window
-    from trailkeeper.ports import Lake
+    from trailkeeper.ports.lake import Lake
 
 
 _WORTH_SAYING = 10_000_000

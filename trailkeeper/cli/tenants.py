@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from trailkeeper.bootstrap import World
     from trailkeeper.model.stream import Stream
-    from trailkeeper.ports import Parking
+    from trailkeeper.ports.parking import Parking
     from trailkeeper.settings import TenantSettings
 
 app = typer.Typer(
@@ -76,7 +76,7 @@ def _row(world: World, tenant: TenantSettings) -> dict[str, Any]:
 
 def _parking_json(parking: Parking) -> dict[str, Any]:
     from trailkeeper.model.window import iso
-    from trailkeeper.ports import PAUSED
+    from trailkeeper.ports.parking import PAUSED
 
     return {
         "source": parking.source.value if parking.source else None,
@@ -172,7 +172,7 @@ def pause(name: NameArgument, config: ConfigOption = None, verbose: VerboseOptio
 
       trailkeeper tenants pause contoso
     """
-    from trailkeeper.ports import PAUSED, Parking
+    from trailkeeper.ports.parking import PAUSED, Parking
 
     with opened(config, verbose) as world:
         tenant = world.settings.tenant(name).name

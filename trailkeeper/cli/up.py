@@ -31,10 +31,10 @@ def up(config: ConfigOption = None) -> int:
       trailkeeper up --config /etc/trailkeeper 2>> trailkeeper.log
     """
     from trailkeeper import logs
+    from trailkeeper.process.children import Supervisor
+    from trailkeeper.process.stopping import StopRequest
     from trailkeeper.settings import find_folder, load
-    from trailkeeper.supervisor.children import Supervisor
     from trailkeeper.supervisor.service import WORKER_STOP_SECONDS, running_service
-    from trailkeeper.supervisor.stopping import StopRequest
 
     say = output.console().print
     settings = load(find_folder(config))

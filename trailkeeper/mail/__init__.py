@@ -2,5 +2,5 @@
 
 `render` makes the files and the words, `message` makes them one MIME message, `smtp` hands that to
 a server. Another way out (for example Graph's sendMail) is one more file that implements
-`ports.Mailer` and calls `message.compose`.
+`ports.mail.Mailer` and calls `message.compose`.
 """

@@ -46,7 +46,7 @@ class _Refusal:
 
 
 class SmtpMailer:
-    """Implements `ports.Mailer`. `secret` resolves a reference at the moment of use.
+    """Implements `ports.mail.Mailer`. `secret` resolves a reference at the moment of use.
 
     Raises `ConfigurationError` for a sender that is no address. Nothing connects before `send`.
     """

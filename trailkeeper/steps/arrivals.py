@@ -21,7 +21,9 @@ from trailkeeper.model.lateness import (
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Clock, Lake, Ledger
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.lake import Lake
+from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import CollectionSettings, TenantSettings
 
 log = structlog.get_logger()

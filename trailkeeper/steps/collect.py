@@ -19,10 +19,12 @@ from trailkeeper.model.planning import Cadence, plan_range
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, subtract
-from trailkeeper.ports import PAUSED, Clock, Ledger, Parking
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.parking import PAUSED, Parking
+from trailkeeper.process.threads import Crew
 from trailkeeper.steps.plan import known_density
 from trailkeeper.steps.pull import Outcome
-from trailkeeper.threads import Crew
 
 PATIENCE = timedelta(minutes=2)
 """what is due again within this is waited for; what is due later is left to the service"""

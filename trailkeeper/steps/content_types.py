@@ -12,7 +12,9 @@ from trailkeeper.model.feed import HOUR, LOOKBACK, lacking, refused_types
 from trailkeeper.model.segment import NewSegment, Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window, subtract
-from trailkeeper.ports import Ledger, Parking, Pulled
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.parking import Parking
+from trailkeeper.ports.source import Pulled
 
 log = structlog.get_logger()
 

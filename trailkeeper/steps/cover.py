@@ -13,7 +13,8 @@ from trailkeeper.model.match import TOPIC, Match, over_days
 from trailkeeper.model.segment import MISSING, Segment, SegmentState, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
-from trailkeeper.ports import Ledger, Parking
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.parking import Parking
 from trailkeeper.settings import CollectionSettings, TenantSettings
 from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.plan import begins_at

@@ -9,7 +9,9 @@ from enum import StrEnum
 import structlog
 
 from trailkeeper.errors import DeliveryRefused, TrailkeeperError
-from trailkeeper.ports import Clock, Mailer, Outbox
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.mail import Mailer
+from trailkeeper.ports.outbox import Outbox
 
 log = structlog.get_logger()
 

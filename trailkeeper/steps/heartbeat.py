@@ -15,9 +15,9 @@ from typing import Self
 
 import structlog
 
-from trailkeeper import threads
 from trailkeeper.errors import LeaseLost, TrailkeeperError
-from trailkeeper.ports import Clock
+from trailkeeper.ports.clock import Clock
+from trailkeeper.process import threads
 
 log = structlog.get_logger()
 

@@ -17,7 +17,9 @@ from trailkeeper.model.feed import DLP_RECORD_TYPES
 from trailkeeper.model.match import TOPIC, DayMatch, Match
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, subtract
-from trailkeeper.ports import Clock, Lake, Ledger
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.lake import Lake
+from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import TenantSettings
 from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.cover import CoverStep

@@ -21,7 +21,10 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Axis
-from trailkeeper.ports import Clock, Lake, Landing, Ledger
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.lake import Lake
+from trailkeeper.ports.landing import Landing
+from trailkeeper.ports.ledger import Ledger
 from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.heartbeat import Heartbeat
 from trailkeeper.steps.pull import back_off

@@ -19,7 +19,8 @@ from trailkeeper.model.segment import Leased, NewSegment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
-from trailkeeper.ports import Clock, Ledger
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.ledger import Ledger
 
 log = structlog.get_logger()
 

@@ -15,7 +15,9 @@ from trailkeeper.model.lateness import Lateness, lateness_key
 from trailkeeper.model.planning import Cadence, Frontier, plan_stream
 from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.ports import Announcer, Ledger, Outbox
+from trailkeeper.ports.announcer import Announcer
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.outbox import Outbox
 from trailkeeper.settings import Settings, TenantSettings
 
 log = structlog.get_logger()

@@ -32,7 +32,11 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, subtract, union
-from trailkeeper.ports import PAUSED, AuditSource, Clock, Landing, Ledger, Parking, Pulled
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.landing import Landing
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.parking import PAUSED, Parking
+from trailkeeper.ports.source import AuditSource, Pulled
 from trailkeeper.steps.content_types import ask_what_was_missed, asked_again, note_content_types
 from trailkeeper.steps.heartbeat import Heartbeat
 from trailkeeper.steps.places import Places, PlaceTurn

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import structlog
 
-from trailkeeper.ports import Clock, Landing, Ledger
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.landing import Landing
+from trailkeeper.ports.ledger import Ledger
 
 log = structlog.get_logger()
 

@@ -17,7 +17,12 @@ from trailkeeper.model.report import Month, MonthReport, Rendered
 from trailkeeper.model.segment import Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
-from trailkeeper.ports import CertificateDates, Clock, Lake, Ledger, Outbox, Renderer
+from trailkeeper.ports.certificates import CertificateDates
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.lake import Lake
+from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.mail import Renderer
+from trailkeeper.ports.outbox import Outbox
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.match import MatchStep

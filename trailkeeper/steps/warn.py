@@ -10,7 +10,9 @@ from math import ceil
 import structlog
 
 from trailkeeper.model.expiry import CertificateNote, days_left
-from trailkeeper.ports import CertificateDates, Clock, Notebook
+from trailkeeper.ports.certificates import CertificateDates
+from trailkeeper.ports.clock import Clock
+from trailkeeper.ports.notes import Notebook
 from trailkeeper.settings import Settings
 
 log = structlog.get_logger()

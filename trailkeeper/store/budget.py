@@ -19,7 +19,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from trailkeeper.ports import Asked
+from trailkeeper.ports.budget import Asked
 
 log = structlog.get_logger()
 

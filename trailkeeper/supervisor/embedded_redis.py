@@ -15,7 +15,7 @@ from pathlib import Path
 import redis
 
 from trailkeeper.errors import Unavailable
-from trailkeeper.supervisor.children import POLL_SECONDS, Child, ChildSpec, Supervisor
+from trailkeeper.process.children import POLL_SECONDS, Child, ChildSpec, Supervisor
 
 _START_SECONDS = 30.0
 _PORTS_TRIED = 3

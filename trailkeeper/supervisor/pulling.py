@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from trailkeeper.bootstrap import World, import_pulling
-from trailkeeper.garbage import collect_seldom
-from trailkeeper.microsoft.private_memory import forbid_core_files
 from trailkeeper.model.stream import Source
+from trailkeeper.process.garbage import collect_seldom
+from trailkeeper.process.leash import die_with_parent
+from trailkeeper.process.memory import forbid_core_files
 from trailkeeper.settings import Settings
 from trailkeeper.steps.collect import Pullers
 from trailkeeper.steps.pull import Outcome
-from trailkeeper.supervisor.leash import die_with_parent
 
 if TYPE_CHECKING:
-    from trailkeeper.microsoft.token_cache import TokenStore
+    from trailkeeper.microsoft.identity.token_cache import TokenStore
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ def pulling_processes(
         return
     import_pulling()
     gc.freeze()  # what was imported stays: no collection in any of them looks at it again
-    from trailkeeper.microsoft.forked_tokens import ForkedTokens
+    from trailkeeper.microsoft.identity.forked_tokens import ForkedTokens
 
     try:
         tokens = ForkedTokens()

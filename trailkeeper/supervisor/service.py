@@ -14,10 +14,10 @@ import redis
 from trailkeeper.bootstrap import World
 from trailkeeper.errors import Unavailable
 from trailkeeper.messages import Queue
+from trailkeeper.process.children import ChildSpec, Supervisor, ended
+from trailkeeper.process.lock import data_folder, is_held
 from trailkeeper.settings import FOLDER_VARIABLE, REDIS_VARIABLE, Settings
-from trailkeeper.supervisor.children import ChildSpec, Supervisor, ended
 from trailkeeper.supervisor.embedded_redis import EmbeddedRedis
-from trailkeeper.supervisor.lock import data_folder, is_held
 
 REDIS_STAGE, WORKER_STAGE, BEAT_STAGE = 1, 2, 3
 """beat stops first, so that nothing new is asked; Redis last, so that workers can say goodbye"""

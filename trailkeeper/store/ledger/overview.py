@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, func, select
 
 from trailkeeper.model.segment import SegmentState
-from trailkeeper.ports import Overview
+from trailkeeper.ports.overview import Overview
 from trailkeeper.store import schema
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.rows import stream_key, stream_of

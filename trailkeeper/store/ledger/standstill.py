@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.ports import PAUSED, Parking
+from trailkeeper.ports.parking import PAUSED, Parking
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.rows import AnyRow, stream_key

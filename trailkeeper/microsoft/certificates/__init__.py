@@ -1,0 +1,1 @@
+"""Certificates and keys: read, found, made, shown, and when they end."""

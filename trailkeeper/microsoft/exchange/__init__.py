@@ -1,0 +1,1 @@
+"""The Exchange admin API's search of the unified audit log."""

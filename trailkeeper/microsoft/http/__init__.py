@@ -1,0 +1,1 @@
+"""One HTTPS session for all of Microsoft: bounded, host-checked, its failures named."""

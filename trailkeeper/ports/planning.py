@@ -1,0 +1,57 @@
+"""What is planned of each stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from trailkeeper.model.planning import Frontier
+from trailkeeper.model.segment import (
+    NewSegment,
+    Segment,
+)
+from trailkeeper.model.stream import Source, Stream
+
+
+class Planning(Protocol):
+    """How far each stream is planned, and what comes next.
+
+    Every method is one transaction. Raises `Unavailable` when the database is out of reach.
+    """
+
+    def plan(
+        self,
+        stream: Stream,
+        planner: Callable[[Frontier | None], Iterable[NewSegment]],
+        now: datetime,
+    ) -> int:
+        """Read the stream's frontier, add what `planner` yields, move the frontier.
+
+        A segment whose (stream, window, purpose, round) exists already is left alone; for COLLECT
+        and RETRY only while the existing one is unfinished, so that the same range can be asked for
+        again. INCREMENTAL and BACKFILL segments move `fresh_until` and `first_at`, REREAD moves its
+        round's `reread_until`; others move nothing. Returns how many segments were added.
+        """
+        ...
+
+    def plan_all(
+        self,
+        planners: Mapping[Stream, Callable[[Frontier | None], Iterable[NewSegment]]],
+        now: datetime,
+    ) -> list[Segment]:
+        """As `plan` for several streams in one transaction; the segments that were added."""
+        ...
+
+    def frontiers(self, source: Source) -> dict[Stream, Frontier]:
+        """The frontier of every stream of `source` that was ever planned."""
+        ...
+
+    def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
+        """Ids of the unfinished (planned, leased, landed) segments with these identities, in order.
+
+        An identity whose segment has finished meanwhile, or was never planned, has no id here.
+        """
+        ...
+
+    def frontier(self, stream: Stream) -> Frontier | None: ...

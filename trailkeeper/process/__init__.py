@@ -1,0 +1,1 @@
+"""What a process of ours needs of the operating system: threads, children, memory, locks."""
