@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -16,7 +18,8 @@ from typing import cast
 
 import pytest
 
-from tests.e2e.services import running, until
+from tests.e2e.services import Running, running, until
+from trailkeeper.cli.demo_play import _what_is_left
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole service")]
 
@@ -41,6 +44,38 @@ def test_demo_mails_three_reports(tmp_path: Path) -> None:
     assert str(folder / "sandbox-state" / "mailbox") in demo.stdout
     assert _errors(folder / "demo.log") == []
     assert _runs_sandbox(folder)
+
+
+def test_a_stopped_demo_says_what_is_there(tmp_path: Path) -> None:
+    """Ctrl-C before the end: the records that it says were merged can be read as it says, it does
+    not promise that the demo goes on, and nothing is left running."""
+    folder = tmp_path / "demo"
+    with running("demo", "--folder", str(folder), folder=tmp_path / "out") as demo:
+        until(lambda: _has_merged(demo) or demo.ended(), "the first merged records")
+        demo.family()
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.process.wait(timeout=60) == 130, demo.stderr
+        assert demo.left() == []
+    said = demo.stdout.partition("Stopped. ")[2]
+    assert re.match("[1-9][0-9,]* records had been merged; they can be read:", said)
+    _, there, _coverage, export, last = said.strip().splitlines()
+    assert last == "This demo cannot be taken up again. Begin another one in a new folder."
+    assert there.strip() == f"cd {folder}"
+    subprocess.run(["sh", "-c", export], cwd=folder, check=True)
+    (exported,) = folder.glob("*.jsonl")
+    assert exported.read_text("utf-8").splitlines()
+
+
+def _has_merged(demo: Running) -> bool:
+    return re.search(r"windows, [1-9][0-9,]* records", demo.stdout) is not None
+
+
+@pytest.mark.parametrize("merged", [{}, {"contoso": 7}])
+def test_nothing_is_promised_that_is_not_there(merged: dict[str, int], tmp_path: Path) -> None:
+    """A demo stopped before the first merge sends nobody to read records, and one after it does."""
+    words = "\n".join(_what_is_left(tmp_path, merged))
+    assert ("export --tenant contoso" in words) == ("7 records had been merged" in words)
+    assert ("may be removed" in words) == (not merged)
 
 
 def _runs_sandbox(folder: Path) -> bool:

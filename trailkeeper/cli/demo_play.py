@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +40,8 @@ SANDBOX_FOLDER = "sandbox-state"
 def play(folder: Path) -> bool:
     """The whole demo in `folder`; False when it was told to stop before the end.
 
+    What is said then is what there is: nothing, or records that can be read, but no way to go on.
+
     Raises `UsageError` when the folder is not empty, `Unavailable` when a part fails.
     """
     root = _empty(folder)
@@ -50,17 +52,18 @@ def play(folder: Path) -> bool:
         (root / LOG_FILE).open("ab") as log,
         Supervisor(log) as supervisor,
     ):
+        stage = _Stage(root, supervisor, stop, screen)
         try:
-            done = _play(_Stage(root, supervisor, stop, screen))
+            done = _play(stage)
         except TrailkeeperError as error:
             error.remedy = f"{error.remedy} The log: {root / LOG_FILE}.".strip()
             raise
-    for line in _where_to_look(root) if done else [f"Stopped; what was collected is in {root}."]:
+    for line in _where_to_look(root) if done else _what_is_left(root, stage.merged):
         screen.print(line)
     return done
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Stage:
     """What every act needs."""
 
@@ -68,6 +71,8 @@ class _Stage:
     supervisor: Supervisor
     stop: StopRequest
     console: Console
+    merged: dict[str, int] = field(default_factory=dict)
+    """tenant → records in its lake when the workers had ended"""
 
     def say(self, line: str) -> None:
         self.console.print(line)
@@ -131,9 +136,18 @@ def _play(stage: _Stage) -> bool:
             stage.say(f"workers   {pulling} pulling, {KEEPING} keeping, one planning; beat ticks")
             done = _watch(stage, lab, world, months)
             stage.supervisor.stop(lambda: stage.stop.asked)
+        stage.merged = dict(_merged(world, months))
     finally:
         world.close()
     return done
+
+
+def _merged(world: World, months: dict[str, Month]) -> Iterator[tuple[str, int]]:
+    """Each tenant of whose months the lake holds records, and how many, by the ledger."""
+    for tenant in _tenants(world):
+        coverage = _Watched(world, tenant, months[tenant.name]).coverage()
+        if stored := sum(each.counts.stored for each in coverage):
+            yield tenant.name, stored
 
 
 def _onboard(stage: _Stage, lab: Lab, months: dict[str, Month], now: datetime) -> None:
@@ -211,7 +225,7 @@ class _Watched:
         name = self._tenant.name
         for parking in self._world.ledger.parkings(name):
             raise NeedsPerson(f"{name}: {parking.summary}", parking.remedy, parking.code)
-        coverage = self._coverage()
+        coverage = self.coverage()
         to_go = len(self._world.ledger.unfinished(name, self._range))
         self._windows = max(self._windows, to_go)
         return Status(
@@ -223,7 +237,7 @@ class _Watched:
             mailed=any(address in mailed for address in self._tenant.report.to),
         )
 
-    def _coverage(self) -> list[Coverage]:
+    def coverage(self) -> list[Coverage]:
         asked = (self._range.start, self._range.end)
         return self._world.cover.of_tenant(self._tenant, self._world.clock.now(), asked)
 
@@ -240,8 +254,26 @@ def _where_to_look(root: Path) -> Iterator[str]:
     yield f"  log        {root}/{LOG_FILE}"
     yield ""
     yield "Everything has been stopped. Try next:"
+    yield from _commands(
+        root, "coverage", "export --tenant litware -o litware.jsonl", "tenants list"
+    )
+
+
+def _what_is_left(root: Path, merged: Mapping[str, int]) -> Iterator[str]:
+    """The last words after a stop. The sandbox has ended, and what it had yet to give with it."""
+    yield ""
+    if merged:
+        name = next(iter(merged))
+        yield f"Stopped. {sum(merged.values()):,} records had been merged; they can be read:"
+        yield from _commands(root, "coverage", f"export --tenant {name} -o {name}.jsonl")
+    else:
+        yield f"Stopped before a record was merged; {root} may be removed."
+    yield "This demo cannot be taken up again. Begin another one in a new folder."
+
+
+def _commands(root: Path, *commands: str) -> Iterator[str]:
     yield f"  cd {root}"
-    for words in ("coverage", "export --tenant litware -o litware.jsonl", "tenants list"):
+    for words in commands:
         yield f"  {_program()} {words}"
 
 
