@@ -119,9 +119,9 @@ def _run_line(world: World, client: object, window: Window) -> MergeCounts:
     source.client = lambda tenant: client  # type: ignore[method-assign, assignment, return-value]
     segments = [NewSegment(STREAM, hour, Purpose.COLLECT) for hour in window.pieces(HOUR)]
     world.ledger.plan(STREAM, lambda frontier: segments, world.clock.now())
-    service, cadence = world.settings.service, world.settings.collection.cadence(1)
+    service, known = world.settings.service, world.settings.collection.known(1)
     step = CollectStep(
-        world.ledger, world.clock, world.pull, world.merge, "benchmark", 1, cadence, service.lease
+        world.ledger, world.clock, world.pull, world.merge, "benchmark", 1, known, service.lease
     )
     return step(TENANT, [(STREAM, window)], lambda progress: None).merged
 

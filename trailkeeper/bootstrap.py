@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trailkeeper.errors import ConfigurationError
+from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source
 from trailkeeper.ports.certificates import CertificateDates
 from trailkeeper.ports.clock import Clock
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from trailkeeper.microsoft.identity.token_cache import TokenStore
     from trailkeeper.microsoft.identity.tokens import Tokens
 
-READABLE = frozenset({Source.EXCHANGE, Source.ACTIVITY})
-"""the sources that `World.sources` has an adapter for"""
+READABLE = frozenset(known_rules())
+"""the sources that this version can read"""
 
 
 def import_pulling() -> None:
@@ -159,22 +160,8 @@ class World:
 
     @cached_property
     def sources(self) -> Mapping[Source, AuditSource]:
-        from trailkeeper.microsoft.activity.source import ActivitySource
-        from trailkeeper.microsoft.exchange.source import ExchangeSource
-        from trailkeeper.store.budget import RequestBudget
-
-        exchange = ExchangeSource(
-            self.settings, self.tokens, self.sessions, self.clock, self.ledger
-        )
-        activity = ActivitySource(
-            self.settings,
-            self.tokens,
-            self.sessions,
-            self.clock,
-            self.ledger,
-            RequestBudget(self.settings.redis_url),
-        )
-        return {exchange.source: exchange, activity.source: activity}
+        """The adapter of every source, as `_ADAPTERS` lists them."""
+        return {source: adapter(self) for source, adapter in _ADAPTERS.items()}
 
     # --- mail ---
 
@@ -276,3 +263,25 @@ class World:
             self.sessions.close()
         if "_engine" in self.__dict__:
             self._engine.dispose()
+
+
+def _exchange(world: World) -> AuditSource:
+    from trailkeeper.microsoft.exchange.source import ExchangeSource
+
+    return ExchangeSource(world.settings, world.tokens, world.sessions, world.clock, world.ledger)
+
+
+def _activity(world: World) -> AuditSource:
+    from trailkeeper.microsoft.activity.source import ActivitySource
+    from trailkeeper.store.budget import RequestBudget
+
+    budget = RequestBudget(world.settings.redis_url)
+    return ActivitySource(
+        world.settings, world.tokens, world.sessions, world.clock, world.ledger, budget
+    )
+
+
+_ADAPTERS: Mapping[Source, Callable[[World], AuditSource]] = {
+    Source.EXCHANGE: _exchange,
+    Source.ACTIVITY: _activity,
+}

@@ -63,6 +63,22 @@ class Throttled(Transient):
         self.retry_after = retry_after
 
 
+class NotFinished(Transient):
+    """The provider still works on what was asked; worth asking again in `retry_after` seconds."""
+
+    def __init__(
+        self,
+        summary: str = "",
+        remedy: str = "",
+        code: str = "",
+        request_id: str = "",
+        retry_after: float = 60.0,
+    ) -> None:
+        super().__init__(summary, remedy, code, request_id)
+        self.args = (summary, remedy, code, request_id, retry_after)
+        self.retry_after = retry_after
+
+
 class AnswerTooLarge(Transient):
     """An answer passed the size bound; a narrower question may fit."""
 

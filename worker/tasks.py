@@ -14,7 +14,8 @@ from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment
-from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.sources import rules_of
+from trailkeeper.model.stream import Stream
 from trailkeeper.ports.announcer import Announcer
 from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import Settings
@@ -22,7 +23,7 @@ from trailkeeper.steps.plan import (
     announce_due,
     announce_more,
     announce_next,
-    plan_feeds,
+    plan_polls,
     plan_tenants,
 )
 from trailkeeper.steps.pull import Outcome
@@ -91,7 +92,7 @@ def tick_collect(world: World) -> str:
 @task(Task.TICK_FEEDS)
 def tick_feeds(world: World) -> str:
     """Plan and announce the feeds whose turn it is."""
-    sent = plan_feeds(world.settings, world.ledger, _announcer(), world.clock.now())
+    sent = plan_polls(world.settings, world.ledger, _announcer(), world.clock.now())
     return f"{sent} planned and announced"
 
 
@@ -154,7 +155,7 @@ def _announce(which: _Announce, world: World, stream: Stream) -> None:
 def _is_short(segment: Segment) -> bool:
     """A minute of a feed, or an hour listed again: looking for what queues up behind it costs more
     than the pull itself. What a large one leaves over was announced when it was cut."""
-    return segment.stream.source is Source.ACTIVITY and segment.purpose in _SHORT
+    return rules_of(segment.stream.source).polled and segment.purpose in _SHORT
 
 
 def _announce_months(world: World, tenant: str) -> None:

@@ -229,14 +229,14 @@ def test_one_claim_of_many_is_heard(ledger: SqlLedger) -> None:
 def test_a_poll_that_waits_is_not_followed_by_another(ledger: SqlLedger) -> None:
     """A tenant's feed waits from its poll's planning to its landing, while that fails as well; one
     that fails for good holds up nobody, and one that was told to rest does not meanwhile."""
-    assert ledger.waiting_feeds(T0) == set()
+    assert ledger.waiting_polls(Source.ACTIVITY, T0) == set()
     taken = leased(ledger)
-    assert ledger.waiting_feeds(T0) == {"contoso"}
+    assert ledger.waiting_polls(Source.ACTIVITY, T0) == {"contoso"}
     ledger.release(taken.lease, at(1), "AF429", counts_as_attempt=False)
-    assert ledger.waiting_feeds(T0) == set()
+    assert ledger.waiting_polls(Source.ACTIVITY, T0) == set()
     for hour in range(1, 9):
-        assert ledger.waiting_feeds(at(hour)) == {"contoso"}
+        assert ledger.waiting_polls(Source.ACTIVITY, at(hour)) == {"contoso"}
         again = ledger.lease(taken.segment.id, "worker", at(hour), at(hour + 1), MANY)
         assert again is not None
         ledger.release(again.lease, at(hour + 1), "broken", counts_as_attempt=True)
-    assert ledger.waiting_feeds(at(9)) == set()
+    assert ledger.waiting_polls(Source.ACTIVITY, at(9)) == set()

@@ -132,7 +132,7 @@ def collected(world: World, tenant: str, window: Window, threads: int = 2) -> Pr
         merge=world.merge,
         owner=world.owner,
         threads=threads,
-        cadence=world.settings.collection.cadence(threads),
+        known=world.settings.collection.known(threads),
         lease_length=world.settings.service.lease,
     )
     step.plan(tenant, [(stream, window)])

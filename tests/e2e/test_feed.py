@@ -107,7 +107,7 @@ def gathered(world: World, tenant: str, asked: Window) -> None:
         merge=world.merge,
         owner="test",
         threads=1,
-        cadence=world.settings.collection.cadence(1),
+        known=world.settings.collection.known(1),
         lease_length=world.settings.service.lease,
     )
     wanted = [(Stream(tenant, Source.ACTIVITY), asked)]
@@ -459,7 +459,7 @@ def test_too_much_for_one_pull(
             assert Purpose.INCREMENTAL not in {each.purpose for each in pieces}
             places = world.settings.service.searches_per_tenant
             assert set(found) == {each.id for each in pieces[:places]}
-            assert world.ledger.waiting_feeds(world.clock.now()) == set()
+            assert world.ledger.waiting_polls(Source.ACTIVITY, world.clock.now()) == set()
             while due := world.ledger.due(world.clock.now(), 1, 9, stream):
                 world.pull(due[0].id, "test")
             world.merge("contoso", "test")

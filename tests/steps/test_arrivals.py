@@ -63,7 +63,7 @@ def test_learned_after_four_weeks(tmp_path: Path, settings: Settings, ledger: Sq
     tenant = settings.tenants[TENANT]
     clock = HandClock(T0 + 9 * DAY)
     step = ArrivalStep(ledger, world.lake, settings.collection, clock)
-    cover = CoverStep(ledger, settings.collection, frozenset(Source))
+    cover = CoverStep(ledger, settings.collection, frozenset(Source.known()))
     assert step(tenant) == 0
     clock.time = T0 + (days + 7) * DAY
     assert step(tenant) == ENOUGH_DAYS - 1  # what was read on the first day was not all young
@@ -71,7 +71,9 @@ def test_learned_after_four_weeks(tmp_path: Path, settings: Settings, ledger: Sq
     clock.time += DAY
     assert step(tenant) == 1
     assert step(tenant) == 0
-    ages = lateness_of(ledger, TENANT).ages(settings.collection.reread_after)
+    ages = lateness_of(ledger, Stream(TENANT, Source.EXCHANGE)).ages(
+        settings.collection.reread_after
+    )
     assert (ages[0], ages[1], ages[3]) == (None, None, 7 * DAY)
     assert ages[2] is not None
     assert 44 * HOUR <= ages[2] <= 49 * HOUR

@@ -36,7 +36,7 @@ def test_what_the_feed_forgot_before_it_was_asked_is_lost(tmp_path: Path) -> Non
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     asked = Window(NOW - 6 * DAY, NOW, Axis.AVAILABLE)
     ledger.plan(FEED, lambda _: [NewSegment(FEED, asked, Purpose.INCREMENTAL)], NOW)
-    cover = CoverStep(ledger, CollectionSettings(), frozenset(Source))
+    cover = CoverStep(ledger, CollectionSettings(), frozenset(Source.known()))
     found = cover.of_stream(FEED, Window(NOW - 31 * DAY, NOW, Axis.AVAILABLE), NOW)
     lost = [gap for gap in found.gaps if gap.lost]
     assert [gap.reason for gap in lost] == [SEVEN_DAYS_ONLY]
@@ -81,7 +81,7 @@ def looked(
 
 def begins(ledger: SqlLedger, tenant: TenantSettings) -> int:
     """How many days ago the coverage begins that nobody named a range for."""
-    cover = CoverStep(ledger, CollectionSettings(), frozenset(Source))
+    cover = CoverStep(ledger, CollectionSettings(), frozenset(Source.known()))
     (stated,) = cover.of_tenant(tenant, NOW)
     return (NOW - stated.range.start).days
 
@@ -98,7 +98,7 @@ def test_a_mistyped_year_is_not_what_should_be_collected(
     looked(ledger, (2500, 2470), Verdict.LOST)
     looked(ledger, (31, 0), Verdict.COMPLETE)
     assert begins(ledger, tenant) == 31
-    cover = CoverStep(ledger, CollectionSettings(), frozenset(Source))
+    cover = CoverStep(ledger, CollectionSettings(), frozenset(Source.known()))
     named = cover.of_stream(SEARCH, Window(NOW - 2500 * DAY, NOW - 2400 * DAY), NOW)
     assert [gap.lost for gap in named.gaps] == [True, False]
 

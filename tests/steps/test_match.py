@@ -65,7 +65,7 @@ def test_no_day_is_forgotten_before_it_was_final(
 ) -> None:
     """Midnight passes between matching and forgetting: the day that closes then keeps its sightings
     until it was matched once more, for good."""
-    cover = CoverStep(ledger, settings.collection, frozenset(Source))
+    cover = CoverStep(ledger, settings.collection, frozenset(Source.known()))
     midnight = datetime.combine((T0 + 20 * DAY).date(), datetime.min.time(), T0.tzinfo)
     clock = RunningClock(midnight - 3 * SECOND)
     step, tenant = MatchStep(ledger, World(tmp_path).lake, cover, clock), settings.tenants[TENANT]

@@ -70,7 +70,7 @@ class Months:
 
     def due(self, now: datetime) -> list[Month]:
         assert self.settings is not None
-        cover = CoverStep(self.ledger, self.settings.collection, frozenset(Source))
+        cover = CoverStep(self.ledger, self.settings.collection, frozenset(Source.known()))
         closing = CloseMonths(self.settings, self.ledger, self.outbox, cover)
         return list(closing.of_tenant("contoso", now))
 

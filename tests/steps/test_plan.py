@@ -18,7 +18,7 @@ from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports.parking import Parking
 from trailkeeper.ports.source import Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings, load
-from trailkeeper.steps.plan import announce_due, announce_more, announce_next, plan_feeds
+from trailkeeper.steps.plan import announce_due, announce_more, announce_next, plan_polls
 from trailkeeper.steps.pull import PullStep
 from trailkeeper.store.landing import FileLanding
 from trailkeeper.store.ledger import SqlLedger
@@ -85,13 +85,13 @@ def sweep(settings: Settings, ledger: SqlLedger, now: datetime) -> list[int]:
 def test_every_feed_once_a_minute_by_turns(settings: Settings, ledger: SqlLedger) -> None:
     """After the first round the polls spread over the minute, and each feed has one in each."""
     said = Said()
-    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=2))
+    plan_polls(settings, ledger, said, NOW + timedelta(minutes=2))
     poll(ledger, first := said.taken(), NOW + timedelta(minutes=2))
     assert len(first) == FLEET
     counts = []
     for tick in range(1, 37):
         now = NOW + timedelta(minutes=2) + tick * 5 * SECOND
-        plan_feeds(settings, ledger, said, now)
+        plan_polls(settings, ledger, said, now)
         poll(ledger, ids := said.taken(), now)
         counts.append(len(ids))
     assert [sum(counts[n : n + 12]) for n in (0, 12, 24)] == [FLEET] * 3
@@ -101,12 +101,12 @@ def test_every_feed_once_a_minute_by_turns(settings: Settings, ledger: SqlLedger
 def test_a_poll_that_waits_is_followed_by_none(settings: Settings, ledger: SqlLedger) -> None:
     """A machine that is too slow polls less often; what was not planned comes in one piece."""
     said = Said()
-    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=2))
+    plan_polls(settings, ledger, said, NOW + timedelta(minutes=2))
     waiting = said.taken()
-    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=9))
+    plan_polls(settings, ledger, said, NOW + timedelta(minutes=9))
     assert said.taken() == []
     poll(ledger, waiting, NOW + timedelta(minutes=10))
-    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=10))
+    plan_polls(settings, ledger, said, NOW + timedelta(minutes=10))
     (segment,) = ledger.segments(said.taken()[:1])
     assert segment.window.duration == timedelta(minutes=8)
 
@@ -140,7 +140,7 @@ def test_a_feed_that_is_away_piles_up_few_polls(
     def minutes(count: int) -> None:
         for _ in range(4 * count):
             clock.time += 15 * SECOND
-            plan_feeds(settings, ledger, Said(), clock.now())
+            plan_polls(settings, ledger, Said(), clock.now())
             for segment in ledger.due(clock.now(), 1000, 1000, stream):
                 pull.of(segment, "worker")
 
@@ -161,7 +161,7 @@ def test_the_sweep_finds_what_was_lost(settings: Settings, ledger: SqlLedger) ->
     """What was announced within the minute is not announced again; later it is, and at once what
     was put off and what the sweep itself has planned."""
     said, now = Said(), NOW + timedelta(minutes=2)
-    plan_feeds(settings, ledger, said, now)
+    plan_polls(settings, ledger, said, now)
     lost = said.taken()
     assert sorted(sweep(settings, ledger, now)) == sorted(lost), "planned by this very tick"
     assert sweep(settings, ledger, now + 30 * SECOND) == []
@@ -176,10 +176,10 @@ def test_a_parked_feed_is_not_planned(settings: Settings, ledger: SqlLedger) -> 
     """Nobody else waits for it, and it goes on where it stopped."""
     ledger.park(Parking("t07", None, NOW, "AADSTS700016", "a", "b", None))
     said = Said()
-    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=2))
+    plan_polls(settings, ledger, said, NOW + timedelta(minutes=2))
     assert len(said.taken()) == FLEET - 1
     ledger.unpark("t07")
-    plan_feeds(settings, ledger, said, NOW + timedelta(minutes=5))
+    plan_polls(settings, ledger, said, NOW + timedelta(minutes=5))
     (segment,) = ledger.segments(said.taken())
     assert (segment.stream.tenant, segment.window.start) == ("t07", NOW)
 
@@ -206,7 +206,7 @@ def test_fresh_announcements_hide_nothing(
     """More polls than a sweep announces wait in the queue: what else is due is announced."""
     monkeypatch.setattr("trailkeeper.steps.plan._ANNOUNCED_AT_ONCE", 10)
     now = NOW + timedelta(minutes=2)
-    plan_feeds(settings, ledger, Said(), now)
+    plan_polls(settings, ledger, Said(), now)
     waiting = backlog(ledger, 2)
     assert sweep(settings, ledger, now + 30 * SECOND) == waiting
     assert len(sweep(settings, ledger, now + 90 * SECOND)) == 10
@@ -216,7 +216,7 @@ def test_the_next_of_a_backlog_is_no_poll(settings: Settings, ledger: SqlLedger)
     """A feed's back-fill gives its place in the queue to its next piece; the poll, announced a
     moment ago, has its own."""
     said, now = Said(), NOW + timedelta(minutes=2)
-    plan_feeds(settings, ledger, Said(), now)
+    plan_polls(settings, ledger, Said(), now)
     waiting = backlog(ledger, 3)
     announce_next(settings, ledger, said, Stream("t07", Source.ACTIVITY), now + SECOND)
     assert said.taken() == waiting[:1]

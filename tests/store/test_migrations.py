@@ -22,6 +22,8 @@ from tests.contract.ledger_words import CONTOSO, T0, new, plan
 from tests.servers.postgres import Postgres, find_binaries, postgres_server
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Unavailable
 from trailkeeper.model.blob import BlobState
+from trailkeeper.model.density import density_key
+from trailkeeper.model.lateness import arrival_topic, lateness_key
 from trailkeeper.model.report import ReportState
 from trailkeeper.model.segment import Purpose, SegmentState
 from trailkeeper.store import schema
@@ -100,6 +102,31 @@ class TestSchema:
         assert list(noted) == ["sightings_forgotten/contoso"]
         day, at = noted["sightings_forgotten/contoso"]
         assert before < date.fromisoformat(day) <= at.date() + timedelta(days=1)
+        engine.dispose()
+
+    def test_what_was_learned_is_kept_by_stream(self, database_url: str) -> None:
+        """What 0003 had learned of a tenant's search is found under its stream afterwards, and a
+        note of another topic is left alone."""
+        ledger = open_ledger(database_url)
+        engine = open_database(database_url)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        now = datetime(2026, 10, 1, tzinfo=UTC)
+        with writing(engine) as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0003")
+        for key in ("density/contoso", "lateness/contoso", "search_habits/contoso"):
+            ledger.note(key, key, now)
+        ledger.measure("contoso", "arrival", now.date(), "spread", now)
+        with writing(engine) as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        assert ledger.noted(density_key(CONTOSO)) == ("density/contoso", now)
+        assert ledger.noted(lateness_key(CONTOSO)) == ("lateness/contoso", now)
+        assert ledger.noted("search_habits/contoso") == ("search_habits/contoso", now)
+        assert ledger.noted("density/contoso") is None
+        kept = ledger.measures("contoso", arrival_topic(CONTOSO), now.date(), now.date())
+        assert kept == {now.date(): "spread"}
         engine.dispose()
 
 

@@ -118,9 +118,9 @@ class _Asked:
 
     @property
     def searches(self) -> bool:
-        from trailkeeper.model.stream import Source
+        from trailkeeper.model.sources import rules_of
 
-        return any(stream.source is Source.EXCHANGE for stream, _ in self.wanted)
+        return any(rules_of(stream.source).own_processes for stream, _ in self.wanted)
 
 
 def _asked(
@@ -163,7 +163,7 @@ def _step(world: World, stopping: Flag, pullers: Mapping[Source, Pullers]) -> Co
         merge=lambda name, owner: world.merge(name, owner),  # polars is loaded by the first one
         owner=world.owner,
         threads=service.searches_per_tenant,
-        cadence=world.settings.collection.cadence(service.searches_per_tenant),
+        known=world.settings.collection.known(service.searches_per_tenant),
         lease_length=service.lease,
         stopping=stopping,
         pullers=pullers,

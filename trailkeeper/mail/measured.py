@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trailkeeper.mail.statement import SOURCE_NAMES
 from trailkeeper.mail.wording import counted, number, shown
 from trailkeeper.model.lag import summed
 from trailkeeper.model.match import Match, rate
 from trailkeeper.model.report import MonthReport
+from trailkeeper.model.sources import title_of
 from trailkeeper.model.spread import Spread, rough
 
 TIMES_NOTE = (
@@ -70,7 +70,7 @@ def match_rows(report: MonthReport) -> Iterator[MatchRow]:
     for source in sorted(match.missed):
         missed = match.missed_by(source)
         yield MatchRow(
-            SOURCE_NAMES[source],
+            title_of(source),
             number(missed),
             rate(missed, match.total),
             _both(match.lags.get(source, Spread())),
@@ -89,7 +89,7 @@ def workload_rows(report: MonthReport) -> list[WorkloadRow]:
     return [
         WorkloadRow(
             shown(workload),
-            SOURCE_NAMES[source],
+            title_of(source),
             number(missed),
             number(match.records.get(workload, 0)),
         )

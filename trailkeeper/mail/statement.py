@@ -12,14 +12,9 @@ from trailkeeper.mail.wording import counted, length, number, period, shown, spa
 from trailkeeper.model.coverage import Coverage, Stretch, decisive
 from trailkeeper.model.report import MonthReport
 from trailkeeper.model.segment import MergeCounts
+from trailkeeper.model.sources import title_of
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, subtract, total, union
-
-SOURCE_NAMES = {
-    Source.EXCHANGE: "Exchange audit search",
-    Source.ACTIVITY: "Management Activity feed",
-    Source.GRAPH: "Microsoft Graph audit search",
-}
 
 STRETCHES_SHOWN = 25
 """rows of the table, the rest stands in report.json: Gmail clips mails over 102 kB"""
@@ -113,9 +108,7 @@ def _days(window: Window, zone: ZoneInfo) -> Iterator[date]:
 
 
 def _complete(report: MonthReport) -> str:
-    sources = _listed(
-        dict.fromkeys(SOURCE_NAMES[c.stream.source] for c in decisive(report.coverage))
-    )
+    sources = _listed(dict.fromkeys(title_of(c.stream.source) for c in decisive(report.coverage)))
     month = _period(report)
     asked = _asked(report).duration
     claim = (
@@ -189,7 +182,7 @@ def _provisional(report: MonthReport, zone: ZoneInfo) -> Iterator[str]:
         if young:
             listed = _listed(span(w, zone) for w in young[:3])
             more = f" and {number(len(young) - 3)} more" if len(young) > 3 else ""
-            yield f"{SOURCE_NAMES[source]}: {listed}{more}"
+            yield f"{title_of(source)}: {listed}{more}"
 
 
 def _proven(coverage: Coverage) -> str:
@@ -263,7 +256,7 @@ def _stream_name(stream: Stream) -> str:
 
 def _source_name(source: Source, content_types: Iterable[str]) -> str:
     types = ", ".join(shown(t) for t in content_types if t)
-    return f"{SOURCE_NAMES[source]} ({types})" if types else SOURCE_NAMES[source]
+    return f"{title_of(source)} ({types})" if types else title_of(source)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from trailkeeper.model.lag import ContentLag
 from trailkeeper.model.match import Match
 from trailkeeper.model.segment import MISSING, Finding, MergeCounts, Verdict
-from trailkeeper.model.stream import Stream
-from trailkeeper.model.window import Axis, Window, iso, subtract, total, union
+from trailkeeper.model.sources import known_rules
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window, iso, subtract, total, union
 
 NOT_COLLECTED = "not collected yet"
 
@@ -89,8 +90,13 @@ def decisive(coverages: Sequence[Coverage]) -> tuple[Coverage, ...]:
     source every one has to be complete.
     """
     complete = tuple(c for c in coverages if c.is_complete)
-    alone = any(c.range.axis is Axis.OCCURRED for c in complete)
+    alone = any(_proves_alone(c.stream.source) for c in complete)
     return complete if alone else tuple(coverages)
+
+
+def _proves_alone(source: Source) -> bool:
+    rules = known_rules().get(source)
+    return rules is not None and rules.proves_alone
 
 
 def proves(coverages: Sequence[Coverage]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
+from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window, union
 
 HOUR = timedelta(hours=1)
@@ -28,9 +29,9 @@ _MEMORY = 6.0
 """weeks that an hour's average looks back on: older weeks fade"""
 
 
-def density_key(tenant: str) -> str:
-    """Where the ledger keeps a tenant's density."""
-    return f"density/{tenant}"
+def density_key(stream: Stream) -> str:
+    """Where the ledger keeps the density of a stream's week."""
+    return f"density/{stream}"
 
 
 def hour_number(moment: datetime) -> int:

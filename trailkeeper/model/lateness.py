@@ -18,10 +18,10 @@ from math import ceil
 
 from trailkeeper.model.segment import Finding
 from trailkeeper.model.spread import Spread
+from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window, subtract
 
-TOPIC = "arrival"
-"""what the ledger keeps a day's arrivals as"""
+LATENESS_PREFIX = "lateness/"
 SHARES = (0.95, 0.99, 0.999)
 """of a workload's records that have arrived when a learned round reads"""
 ENOUGH_DAYS = 28
@@ -36,9 +36,14 @@ _LONGEST = timedelta(days=180)
 _HOUR = timedelta(hours=1)
 
 
-def lateness_key(tenant: str) -> str:
-    """Where the ledger keeps a tenant's lateness."""
-    return f"lateness/{tenant}"
+def lateness_key(stream: Stream) -> str:
+    """Where the ledger keeps how late a stream's records arrive."""
+    return f"{LATENESS_PREFIX}{stream}"
+
+
+def arrival_topic(stream: Stream) -> str:
+    """What the ledger keeps a day's arrivals of a stream as."""
+    return f"arrival/{stream.source.value}"
 
 
 @dataclass(frozen=True, slots=True)

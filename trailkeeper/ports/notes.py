@@ -11,6 +11,10 @@ class Notebook(Protocol):
 
     def note(self, key: str, value: str, now: datetime) -> None: ...
 
+    def forget(self, key: str) -> None:
+        """As if it had never been noted."""
+        ...
+
     def noted(self, key: str) -> tuple[str, datetime] | None:
         """The value and when it was noted."""
         ...

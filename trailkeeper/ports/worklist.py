@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from trailkeeper.model.blob import Blob, BlobLag, Work
+from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 
 
@@ -27,8 +28,8 @@ class Worklist(Protocol):
         """
         ...
 
-    def waiting_feeds(self, now: datetime) -> set[str]:
-        """Tenants with a poll of the feed that is due, under way, or failed a few times so far."""
+    def waiting_polls(self, source: Source, now: datetime) -> set[str]:
+        """Tenants with a poll of this source due, under way, or failed a few times so far."""
         ...
 
     def blob_lags(self, tenant: str | None, since: datetime, until: datetime) -> list[BlobLag]:

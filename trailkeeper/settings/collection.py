@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from trailkeeper.model.feed import FeedCadence
 from trailkeeper.model.planning import Cadence
+from trailkeeper.model.sources import Known
 from trailkeeper.settings.fields import Duration, Section
 
 _OLDEST_RELIST = timedelta(days=6, hours=21)
@@ -71,6 +72,10 @@ class CollectionSettings(Section):
             if not holds:
                 raise ValueError(text)
         return self
+
+    def known(self, slots: int) -> Known:
+        """What planning knows of any stream; `slots`: `searches_per_tenant` of the service."""
+        return Known(search=self.cadence(slots), feed=self.feed_cadence())
 
     def feed_cadence(self) -> FeedCadence:
         return FeedCadence(

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, PlainValidator, model_validator
 
 from trailkeeper.model.stream import Source
 from trailkeeper.settings.fields import (
@@ -57,13 +57,19 @@ def _some_once(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     return sources
 
 
+def _source(value: object) -> Source:
+    return Source(str(value))
+
+
 class TenantSettings(Section):
     name: str
     tenant_id: UUID
     domain: str
     cloud: str = "public"
     client_id: UUID
-    sources: Annotated[tuple[Source, ...], AfterValidator(_some_once)] = (Source.EXCHANGE,)
+    sources: Annotated[
+        tuple[Annotated[Source, PlainValidator(_source)], ...], AfterValidator(_some_once)
+    ] = (Source.EXCHANGE,)
     since: Instant | None = None
     """how far back to begin; None: one month before the stream is planned first"""
     dlp: bool = False

@@ -11,19 +11,21 @@ import structlog
 from trailkeeper.model.lateness import (
     ON_TIME,
     REMEMBERED,
-    TOPIC,
     Lateness,
+    arrival_topic,
     day_to_text,
     first_looks,
     lateness_key,
     over_days,
     slowest,
 )
-from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.sources import known_rules
+from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
 from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.notes import Notebook
 from trailkeeper.settings import CollectionSettings, TenantSettings
 
 log = structlog.get_logger()
@@ -40,25 +42,27 @@ class ArrivalStep:
 
     def __call__(self, tenant: TenantSettings) -> int:
         """Measure the days of which every usual re-read is over; how many. Twice adds nothing."""
-        stream = Stream(tenant.name, Source.EXCHANGE)
+        return sum(self._of(stream) for stream in learning_streams(tenant.name))
+
+    def _of(self, stream: Stream) -> int:
         frontier = self.ledger.frontier(stream)
         if frontier is None or not self.collection.reread_after:
             return 0
         now = self.clock.now()
         # Only of time that was young when it was first read: back-fill tells nothing of lateness.
         begun = frontier.begun_at.date() + _DAY
-        kept = self.ledger.measures(tenant.name, TOPIC, begun, now.date())
+        kept = self.ledger.measures(stream.tenant, arrival_topic(stream), begun, now.date())
         measured = 0
         first = max([begun, (now - REMEMBERED).date(), *(day + _DAY for day in kept)])
         for day in self._due(first, now):
             start = datetime.combine(day, time(), UTC)
             window = Window(start, start + _DAY)
             looks = first_looks(self.ledger.findings(stream, window))
-            found = self.lake.arrivals(tenant.name, stream.source, window, looks, ON_TIME)
-            self.ledger.measure(tenant.name, TOPIC, day, day_to_text(found), now)
+            found = self.lake.arrivals(stream.tenant, stream.source, window, looks, ON_TIME)
+            self.ledger.measure(stream.tenant, arrival_topic(stream), day, day_to_text(found), now)
             measured += 1
         if measured:
-            self._learn(tenant.name, now)
+            self._learn(stream, now)
         return measured
 
     def _due(self, first: date, now: datetime) -> Iterator[date]:
@@ -68,21 +72,28 @@ class ArrivalStep:
             yield day
             day += _DAY
 
-    def _learn(self, tenant: str, now: datetime) -> None:
+    def _learn(self, stream: Stream, now: datetime) -> None:
         """A hint beside the counts of the merges: both are written whole, and measured again."""
-        days = self.ledger.measures(tenant, TOPIC, (now - REMEMBERED).date(), now.date())
+        topic, since = arrival_topic(stream), (now - REMEMBERED).date()
+        days = self.ledger.measures(stream.tenant, topic, since, now.date())
         arrived = slowest(len(days), over_days(days.values()))
-        before = lateness_of(self.ledger, tenant)
+        before = lateness_of(self.ledger, stream)
         if before.arrived != arrived:
-            self.ledger.note(lateness_key(tenant), replace(before, arrived=arrived).to_text(), now)
+            self.ledger.note(lateness_key(stream), replace(before, arrived=arrived).to_text(), now)
             ages = before.ages(self.collection.reread_after)
             after = replace(before, arrived=arrived).ages(self.collection.reread_after)
             if ages != after:
                 hours = [age and age / timedelta(hours=1) for age in after]
-                log.info("rereads_learned", tenant=tenant, hours=hours)
+                log.info("rereads_learned", tenant=stream.tenant, hours=hours)
 
 
-def lateness_of(ledger: Ledger, tenant: str) -> Lateness:
-    """What is known of the tenant's lateness; nothing at first."""
-    noted = ledger.noted(lateness_key(tenant))
+def learning_streams(tenant: str) -> list[Stream]:
+    """The tenant's streams that learn how late their records arrive."""
+    learning = (source for source, rules in known_rules().items() if rules.learns_lateness)
+    return [Stream(tenant, source) for source in learning]
+
+
+def lateness_of(ledger: Notebook, stream: Stream) -> Lateness:
+    """What is known of how late a stream's records arrive; nothing at first."""
+    noted = ledger.noted(lateness_key(stream))
     return Lateness.from_text(noted[0]) if noted else Lateness()

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
 from typing import Any, Protocol
 
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Transient, Unavailable
-from trailkeeper.model.feed import plan_feed_range
-from trailkeeper.model.planning import Cadence, plan_range
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose, Segment, SegmentState
+from trailkeeper.model.sources import Known, rules_of
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports.clock import Clock
@@ -99,7 +98,7 @@ class CollectStep:
     merge: Callable[[str, str], MergeCounts]
     owner: str
     threads: int
-    cadence: Cadence
+    known: Known
     lease_length: timedelta
     stopping: Flag = field(default_factory=Event)
     pullers: Mapping[Source, Pullers] = field(default_factory=dict)
@@ -174,10 +173,8 @@ class CollectStep:
         return [*twins, *(new for part in rest for new in self._cut(stream, part))]
 
     def _cut(self, stream: Stream, window: Window) -> list[NewSegment]:
-        if stream.source is Source.ACTIVITY:
-            return plan_feed_range(stream, window)
-        density = known_density(self.ledger, stream.tenant)
-        return plan_range(stream, window, self.cadence, density)
+        known = replace(self.known, density=known_density(self.ledger, stream))
+        return rules_of(stream.source).cut(stream, window, known)
 
 
 class _Run:

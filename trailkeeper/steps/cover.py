@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trailkeeper.model.coverage import Coverage, Stretch, derive
-from trailkeeper.model.feed import SEVEN_DAYS_ONLY, horizon
 from trailkeeper.model.lag import ContentLag
 from trailkeeper.model.match import TOPIC, Match, over_days
 from trailkeeper.model.segment import MISSING, Segment, SegmentState, Verdict
+from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports.ledger import Ledger
 from trailkeeper.ports.parking import Parking
 from trailkeeper.settings import CollectionSettings, TenantSettings
-from trailkeeper.steps.arrivals import lateness_of
+from trailkeeper.steps.arrivals import lateness_of, learning_streams
 from trailkeeper.steps.plan import begins_at
 
 UNREADABLE = "this version has no reader for this source"
@@ -67,8 +67,9 @@ class CoverStep:
 
     def settle_of(self, tenant: str) -> timedelta:
         """How long late records are expected of this tenant; never shorter than configured."""
-        usual = self.collection.reread_after
-        return lateness_of(self.ledger, tenant).settle(usual, self.collection.settle)
+        usual, least = self.collection.reread_after, self.collection.settle
+        known = (lateness_of(self.ledger, stream) for stream in learning_streams(tenant))
+        return max((each.settle(usual, least) for each in known), default=least)
 
     @property
     def _patience(self) -> timedelta:
@@ -95,7 +96,8 @@ class CoverStep:
         return [replace(each, lags=self._lags(each), match=self._match(each)) for each in coverages]
 
     def _lags(self, coverage: Coverage) -> tuple[ContentLag, ...]:
-        if coverage.stream.source is not Source.ACTIVITY:
+        rules = known_rules().get(coverage.stream.source)
+        if rules is None or not rules.measures_delay:
             return ()
         return tuple(self.ledger.lags(coverage.stream.tenant, coverage.range))
 
@@ -166,12 +168,13 @@ class CoverStep:
 
 
 def _out_of_reach(stream: Stream, window: Window, now: datetime | None) -> Iterator[Stretch]:
-    """What the feed will never be asked for: it forgets, and other sources may have it."""
-    if now is None or stream.source is not Source.ACTIVITY:
+    """What the source will never be asked for: its provider forgets, and others may have it."""
+    rules = known_rules().get(stream.source)
+    if now is None or rules is None or rules.oldest is None:
         return
-    end = min(horizon(now), window.end)
+    end = min(rules.oldest(now), window.end)
     if window.start < end:
-        yield Stretch(Window(window.start, end, window.axis), SEVEN_DAYS_ONLY, lost=True)
+        yield Stretch(Window(window.start, end, window.axis), rules.beyond_oldest, lost=True)
 
 
 def _parked(parking: Parking) -> str:

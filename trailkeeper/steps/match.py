@@ -13,15 +13,15 @@ from datetime import UTC, date, datetime, time, timedelta
 import structlog
 
 from trailkeeper.model.coverage import Coverage
-from trailkeeper.model.feed import DLP_RECORD_TYPES
 from trailkeeper.model.match import TOPIC, DayMatch, Match
-from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.sources import known_rules, rules_of
+from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
 from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import TenantSettings
-from trailkeeper.steps.arrivals import lateness_of
+from trailkeeper.steps.arrivals import lateness_of, learning_streams
 from trailkeeper.steps.cover import CoverStep
 
 log = structlog.get_logger()
@@ -44,9 +44,9 @@ class MatchStep:
         Nothing for a tenant with one source. Running twice gives the same. The lake is only read:
         what matching needs no more goes with `then_forget`.
         """
-        pair = _pair(tenant)
-        extents = [self.ledger.extent(stream) for stream in pair]
-        if not pair or None in extents:
+        matched = _matched(tenant)
+        extents = [self.ledger.extent(stream) for stream in matched]
+        if not matched or None in extents:
             return 0
         now = self.clock.now()
         begin = max(extent.start for extent in extents if extent).date()
@@ -54,10 +54,12 @@ class MatchStep:
         kept = self.ledger.measures(tenant.name, TOPIC, begin, now.date())
         open_from = self._open_from(tenant.name, now)
         due = [day for day in days if _is_due(kept.get(day), now, at_once, day < open_from)]
-        matched = sum(self._day(tenant, pair, day, now, final=day < open_from) for day in due)
-        if matched:
-            log.info("days_matched", tenant=tenant.name, days=matched)
-        return matched
+        days_matched = sum(
+            self._day(tenant, matched, day, now, final=day < open_from) for day in due
+        )
+        if days_matched:
+            log.info("days_matched", tenant=tenant.name, days=days_matched)
+        return days_matched
 
     def _forgotten_before(self, tenant: str, begin: date) -> date:
         """Days before this one have no sightings any more, and cannot be matched."""
@@ -80,7 +82,7 @@ class MatchStep:
         writer of the lake was faster; the next call does what is left.
         """
         before = self._open_from(tenant.name, now)
-        if not _pair(tenant):
+        if not _matched(tenant):
             return
         if before > self._forgotten_before(tenant.name, date.min):
             self.ledger.note(_forgotten_key(tenant.name), before.isoformat(), now)
@@ -89,7 +91,7 @@ class MatchStep:
     def _day(
         self,
         tenant: TenantSettings,
-        pair: Sequence[Stream],
+        matched: Sequence[Stream],
         day: date,
         now: datetime,
         *,
@@ -97,33 +99,40 @@ class MatchStep:
     ) -> bool:
         """Whether the day has anything to keep: a settled hour, or nothing more to come."""
         start = datetime.combine(day, time(), UTC)
-        hours = self._settled(tenant.name, pair, start)
+        hours = self._settled(tenant.name, matched, start)
         if not hours and not final:
             return False
-        since = {stream.source: self._begun_at(stream) for stream in pair}
-        ignored = () if tenant.dlp else DLP_RECORD_TYPES
+        since = {stream.source: self._begun_at(stream) for stream in matched}
+        ignored = tuple(
+            kind for stream in matched for kind in rules_of(stream.source).left_out(tenant.dlp)
+        )
         match = self.lake.match(tenant.name, hours, since, ignored) if hours else Match()
         text = DayMatch(match, now, final).to_text()
         self.ledger.measure(tenant.name, TOPIC, day, text, now)
         return True
 
-    def _settled(self, tenant: str, pair: Sequence[Stream], start: datetime) -> list[datetime]:
-        """Hours of the day that both sources read to the end, when nothing late was expected.
+    def _settled(self, tenant: str, matched: Sequence[Stream], start: datetime) -> list[datetime]:
+        """Hours of the day that every source read to the end, when nothing late was expected.
 
-        Of the feed, everything that became available until then: what occurred in an hour is
-        listed in it or after.
+        Of a source that is asked by availability, everything that became available until then:
+        what occurred in an hour is listed in it or after.
         """
-        occurred, available = pair
         settle = self.cover.settle_of(tenant)
-        search = self.cover.of_stream(occurred, Window(start, start + DAY, Axis.OCCURRED))
-        feed = self.cover.of_stream(available, Window(start, start + DAY + settle, Axis.AVAILABLE))
         hours = [start + number * HOUR for number in range(24)]
-        return [
-            hour
-            for hour in hours
-            if _is_settled(search, Window(hour, hour + HOUR, Axis.OCCURRED))
-            and _is_proven(feed, Window(hour, hour + HOUR + settle, Axis.AVAILABLE))
-        ]
+        for stream in matched:
+            hours = self._settled_in(stream, start, settle, hours) if hours else []
+        return hours
+
+    def _settled_in(
+        self, stream: Stream, start: datetime, settle: timedelta, hours: Sequence[datetime]
+    ) -> list[datetime]:
+        """Those of `hours` that one source read to the end."""
+        axis = stream.source.axis
+        if axis is Axis.OCCURRED:
+            read = self.cover.of_stream(stream, Window(start, start + DAY, axis))
+            return [h for h in hours if _is_settled(read, Window(h, h + HOUR, axis))]
+        read = self.cover.of_stream(stream, Window(start, start + DAY + settle, axis))
+        return [h for h in hours if _is_proven(read, Window(h, h + HOUR + settle, axis))]
 
     def _begun_at(self, stream: Stream) -> datetime | None:
         frontier = self.ledger.frontier(stream)
@@ -132,17 +141,22 @@ class MatchStep:
     def _open_from(self, tenant: str, now: datetime) -> date:
         """The first day of which a planned re-read may still bring something."""
         collection = self.cover.collection
-        ages = lateness_of(self.ledger, tenant).ages(collection.reread_after)
+        known = (lateness_of(self.ledger, stream) for stream in learning_streams(tenant))
+        ages = [age for each in known for age in each.ages(collection.reread_after)]
         rereads = [age for age in ages if age is not None]
         last = max([collection.settle, *rereads, *collection.feed_relist_after])
         return (now - last - 2 * DAY).date()
 
 
-def _pair(tenant: TenantSettings) -> list[Stream]:
-    """The search and the feed of one tenant, where it has both."""
-    wanted = (Source.EXCHANGE, Source.ACTIVITY)
-    both = all(source in tenant.sources for source in wanted)
-    return [Stream(tenant.name, source) for source in wanted] if both else []
+def _matched(tenant: TenantSettings) -> list[Stream]:
+    """The streams whose records are matched: two or more, or none."""
+    rules = known_rules()
+    found = [
+        Stream(tenant.name, source)
+        for source in rules
+        if source in tenant.sources and rules[source].matched
+    ]
+    return found if len(found) > 1 else []
 
 
 def _is_due(text: str | None, now: datetime, at_once: bool, over: bool) -> bool:

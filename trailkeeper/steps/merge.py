@@ -19,8 +19,7 @@ from trailkeeper.model.segment import (
     Segment,
     Verdict,
 )
-from trailkeeper.model.stream import Source
-from trailkeeper.model.window import Axis
+from trailkeeper.model.sources import rules_of
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
 from trailkeeper.ports.landing import Landing
@@ -131,19 +130,24 @@ class MergeStep:
 
     def _learn_lateness(self, merge: Merge, counts: dict[int, MergeCounts]) -> None:
         """Note what re-reads still found. A hint: a crash before it loses one merge's worth."""
-        searched = [e.segment_id for e in merge.entries if e.stream.source.axis is Axis.OCCURRED]
-        known = self.ledger.segments(searched) if searched else []
+        learning = [
+            entry.segment_id
+            for entry in merge.entries
+            if rules_of(entry.stream.source).learns_lateness
+        ]
+        known = self.ledger.segments(learning) if learning else []
         rereads = [segment for segment in known if segment.purpose is Purpose.REREAD]
-        if not rereads:
-            return
-        now, lateness = self.clock.now(), lateness_of(self.ledger, merge.tenant)
-        for segment in rereads:
-            found = counts[segment.id]
-            lateness = lateness.learn(segment.round, found.received, found.stored, now)
-        self.ledger.note(lateness_key(merge.tenant), lateness.to_text(), now)
+        now = self.clock.now()
+        for stream in dict.fromkeys(segment.stream for segment in rereads):
+            lateness = lateness_of(self.ledger, stream)
+            for segment in rereads:
+                if segment.stream == stream:
+                    found = counts[segment.id]
+                    lateness = lateness.learn(segment.round, found.received, found.stored, now)
+            self.ledger.note(lateness_key(stream), lateness.to_text(), now)
 
 
 def _leaning(segment: Segment) -> dict[str, object]:
-    """A later poll of the feed proves its window by blobs that an earlier one fetched: with their
-    file gone, its proof is too. A search leans on nobody."""
-    return {MISSING: True} if segment.stream.source is Source.ACTIVITY else {}
+    """Where a later look proves its window by what an earlier one fetched, its proof is gone with
+    the file of that one."""
+    return {MISSING: True} if rules_of(segment.stream.source).relies_on_earlier else {}

@@ -10,13 +10,14 @@ from functools import partial
 import structlog
 
 from trailkeeper.model.density import Density, density_key
-from trailkeeper.model.feed import plan_feed
-from trailkeeper.model.lateness import Lateness, lateness_key
-from trailkeeper.model.planning import Cadence, Frontier, plan_stream
+from trailkeeper.model.lateness import LATENESS_PREFIX, Lateness, lateness_key
+from trailkeeper.model.planning import Frontier
 from trailkeeper.model.segment import NewSegment, Purpose, Segment
+from trailkeeper.model.sources import known_rules, rules_of
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports.announcer import Announcer
 from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.notes import Notebook
 from trailkeeper.ports.outbox import Outbox
 from trailkeeper.settings import Settings, TenantSettings
 
@@ -45,23 +46,26 @@ def plan_tenants(
     `readable`: the sources that this installation has an adapter for. Running it twice, or in two
     places at once, adds nothing more.
     """
-    able = set(readable)
-    needed = _needed_polls(settings, ledger, now) if Source.ACTIVITY in able else {}
-    if Source.EXCHANGE in able:
-        needed |= _needed_searches(settings, ledger, now)
+    needed: dict[Stream, Planner] = {}
+    for source in readable:
+        needed |= _needed(settings, ledger, source, now)
     added = len(_planned(ledger, needed, now))
     if added:
         log.info("segments_planned", segments=added)
     return added
 
 
-def plan_feeds(settings: Settings, ledger: Ledger, announcer: Announcer, now: datetime) -> int:
-    """Plan the feeds whose turn it is, and announce their fresh windows; how many these are.
+def plan_polls(settings: Settings, ledger: Ledger, announcer: Announcer, now: datetime) -> int:
+    """Plan the polled streams whose turn it is, and announce their fresh windows; how many.
 
     Every few seconds, so that a thousand tenants' polls spread over the minute: only what is added
     here is announced here. The sweep of `announce_due` repairs what was lost.
     """
-    planned = _planned(ledger, _needed_polls(settings, ledger, now), now)
+    needed: dict[Stream, Planner] = {}
+    for source, rules in known_rules().items():
+        if rules.polled:
+            needed |= _needed(settings, ledger, source, now)
+    planned = _planned(ledger, needed, now)
     fresh = [segment.id for segment in planned if segment.purpose is Purpose.INCREMENTAL]
     announcer.pull(fresh)
     return len(fresh)
@@ -82,58 +86,48 @@ def _planned(ledger: Ledger, needed: dict[Stream, Planner], now: datetime) -> li
 _PLANNED_AT_ONCE = 100
 
 
-def _needed_polls(settings: Settings, ledger: Ledger, now: datetime) -> dict[Stream, Planner]:
-    """The planners of those feeds that need something now; most need nothing, and cost nothing."""
-    standing, known = _standing_feeds(ledger, now), ledger.frontiers(Source.ACTIVITY)
-    cadence = settings.collection.feed_cadence()
+def _needed(
+    settings: Settings, ledger: Ledger, source: Source, now: datetime
+) -> dict[Stream, Planner]:
+    """The planners of those streams of one source that need something now; most need nothing, and
+    cost nothing. Whether anything is needed does not depend on how busy the tenant is."""
+    rules, frontiers = rules_of(source), ledger.frontiers(source)
+    standing = _standing(ledger, source, now) if rules.polled else frozenset()
+    late = ledger.all_noted(LATENESS_PREFIX) if rules.learns_lateness else {}
+    usual = settings.collection.known(settings.service.searches_per_tenant)
     needed: dict[Stream, Planner] = {}
     for tenant in settings.tenants.values():
-        if Source.ACTIVITY in tenant.sources and tenant.name not in standing:
-            stream = Stream(tenant.name, Source.ACTIVITY)
-            planner = partial(plan_feed, stream, begins_at(tenant, now), cadence, now)
-            if any(True for _ in planner(known.get(stream))):
-                needed[stream] = planner
+        if source not in tenant.sources or tenant.name in standing:
+            continue
+        stream, begin = Stream(tenant.name, source), begins_at(tenant, now)
+        known = replace(usual, lateness=_lateness(late.get(lateness_key(stream))))
+        if any(True for _ in rules.plan(stream, begin, known, now, frontiers.get(stream))):
+            if rules.learns_density:
+                known = replace(known, density=known_density(ledger, stream))
+            needed[stream] = partial(rules.plan, stream, begin, known, now)
     return needed
 
 
-def _needed_searches(settings: Settings, ledger: Ledger, now: datetime) -> dict[Stream, Planner]:
-    """As `_needed_polls`. Whether anything is needed does not hang on how busy the tenant is."""
-    known, late = ledger.frontiers(Source.EXCHANGE), ledger.all_noted(lateness_key(""))
-    usual = settings.collection.cadence(settings.service.searches_per_tenant)
-    needed: dict[Stream, Planner] = {}
-    for tenant in settings.tenants.values():
-        if Source.EXCHANGE in tenant.sources:
-            stream, begin = Stream(tenant.name, Source.EXCHANGE), begins_at(tenant, now)
-            cadence = _rereading(usual, late.get(lateness_key(tenant.name)))
-            found = plan_stream(stream, begin, cadence, Density(), now, known.get(stream))
-            if any(True for _ in found):
-                density = known_density(ledger, tenant.name)
-                needed[stream] = partial(plan_stream, stream, begin, cadence, density, now)
-    return needed
+def _lateness(noted: tuple[str, datetime] | None) -> Lateness:
+    return Lateness.from_text(noted[0]) if noted else Lateness()
 
 
-def _rereading(cadence: Cadence, noted: tuple[str, datetime] | None) -> Cadence:
-    """The cadence with those re-reads that the tenant's lateness, as noted, asks for."""
-    lateness = Lateness.from_text(noted[0]) if noted else Lateness()
-    return replace(cadence, rounds=lateness.ages(cadence.reread_after))
-
-
-def _standing_feeds(ledger: Ledger, now: datetime) -> set[str]:
-    """Tenants whose feed is parked, or whose last poll is still to be made.
+def _standing(ledger: Ledger, source: Source, now: datetime) -> frozenset[str]:
+    """Tenants whose polled source is parked, or whose last poll is still to be made.
 
     A window a minute would only pile up. When it goes on, what was not planned meanwhile is planned
     in few pieces: a machine that is too slow polls less often, and loses nothing.
     """
-    return ledger.waiting_feeds(now) | {
+    return frozenset(ledger.waiting_polls(source, now)) | {
         parking.tenant
         for parking in ledger.parkings()
-        if parking.stops(Source.ACTIVITY) and (parking.retry_at is None or parking.retry_at > now)
+        if parking.stops(source) and (parking.retry_at is None or parking.retry_at > now)
     }
 
 
-def known_density(ledger: Ledger, tenant: str) -> Density:
-    """What is known of the tenant's week; nothing at first."""
-    noted = ledger.noted(density_key(tenant))
+def known_density(ledger: Notebook, stream: Stream) -> Density:
+    """What is known of the stream's week; nothing at first."""
+    noted = ledger.noted(density_key(stream))
     return Density.from_text(noted[0]) if noted else Density()
 
 
@@ -156,7 +150,7 @@ def announce_due(
     settings: Settings, ledger: Ledger, outbox: Outbox, announcer: Announcer, now: datetime
 ) -> Announced:
     """Send to the queue what is due: the queue is a hint, and this repairs it."""
-    # `plan_feeds` adds no poll to one that waits, and what a large or interrupted one leaves over
+    # `plan_polls` adds no poll to one that waits, and what a large or interrupted one leaves over
     # is back-fill: one of each feed at most was just announced, and hides nothing that is due.
     limit = _ANNOUNCED_AT_ONCE + len(settings.tenants)
     found = ledger.due(now, limit=limit, per_stream=settings.service.searches_per_tenant)
@@ -177,10 +171,11 @@ def announce_next(
 ) -> None:
     """When a segment of a backlog is done, the next of its stream awaits no sweep.
 
-    For a feed it is one, behind a poll that found no place: it took one place in the queue and
-    gives one back, so that a thousand backlogs never fill the queue in front of the fresh polls.
+    For a polled stream it is one, behind a poll that found no slot: it took one place in the queue
+    and gives one back, so that a thousand backlogs never fill the queue in front of the fresh
+    polls.
     """
-    most = 1 if stream.source is Source.ACTIVITY else _NEXT_AFTER_SEARCH
+    most = rules_of(stream.source).backlog_at_once
     _announce_backlog(settings, ledger, announcer, stream, now, most)
 
 
@@ -188,8 +183,8 @@ def announce_more(
     settings: Settings, ledger: Ledger, announcer: Announcer, stream: Stream, now: datetime
 ) -> None:
     """When a segment was cut or shared, or its stream got more places: as many as it may have."""
-    feed = stream.source is Source.ACTIVITY
-    most = settings.service.searches_per_tenant if feed else _NEXT_AFTER_SEARCH
+    rules = rules_of(stream.source)
+    most = settings.service.searches_per_tenant if rules.polled else rules.backlog_at_once
     _announce_backlog(settings, ledger, announcer, stream, now, most)
 
 
@@ -204,7 +199,7 @@ def _announce_backlog(
     """Polls are announced at their own turn; they go first and are soon done, so that their places
     are no reason to let a backlog rest: whoever finds none takes no harm. One that found none at
     its turn goes before the backlog: that would take each place again the moment it is free."""
-    polls = _POLLS_AT_ONCE if stream.source is Source.ACTIVITY else 0
+    polls = _POLLS_AT_ONCE if rules_of(stream.source).polled else 0
     due = ledger.due(now, most + polls, settings.service.searches_per_tenant + polls, stream)
     left_out = [each.id for each in due if _is_poll(each) and not _just_announced(each, now)]
     backlog = [each.id for each in due if not _is_poll(each)]
@@ -212,17 +207,16 @@ def _announce_backlog(
 
 
 def _is_poll(segment: Segment) -> bool:
-    return segment.stream.source is Source.ACTIVITY and segment.purpose is Purpose.INCREMENTAL
+    return rules_of(segment.stream.source).polled and segment.purpose is Purpose.INCREMENTAL
 
 
 def _just_announced(segment: Segment, now: datetime) -> bool:
-    """A poll that `plan_feeds` has announced a moment ago: its message still waits in the queue."""
+    """A poll that `plan_polls` has announced a moment ago: its message still waits in the queue."""
     untried = not segment.attempts and not segment.error
     return _is_poll(segment) and untried and now - _POLL_PATIENCE < segment.due_at < now
 
 
 _POLL_PATIENCE = timedelta(minutes=1)
 _ANNOUNCED_AT_ONCE = 1000
-_NEXT_AFTER_SEARCH = 4
 _POLLS_AT_ONCE = 20
 """that are due of one feed: one, and one for every minute that the feed was told to rest"""

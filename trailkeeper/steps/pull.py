@@ -15,11 +15,12 @@ from trailkeeper.errors import (
     LeaseLost,
     Lost,
     NeedsPerson,
+    NotFinished,
     Throttled,
     TrailkeeperError,
     Transient,
 )
-from trailkeeper.model.feed import lost_hours, refused_types, repairs
+from trailkeeper.model.feed import refused_types
 from trailkeeper.model.segment import (
     MISSING,
     Finding,
@@ -30,6 +31,7 @@ from trailkeeper.model.segment import (
     Segment,
     Verdict,
 )
+from trailkeeper.model.sources import rules_of
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, subtract, union
 from trailkeeper.ports.clock import Clock
@@ -58,9 +60,6 @@ PARKED_RETRY = timedelta(hours=24)
 """a parked tenant is tried again daily: the person may have acted without telling us"""
 MISCONFIGURED_RETRY = timedelta(hours=1)
 """the same where a file of ours is at fault: looking again asks nobody"""
-_LARGE_BYTES = 1 << 20
-"""landed by a pull that left a rest: the rest is worth asking for at once, and not only once the
-service's clock has come to it"""
 _MISSED_FOR_A_MOMENT = 3
 """failed attempts for which a certificate's file may only be on its way: it is replaced by hand"""
 
@@ -139,6 +138,8 @@ class PullStep:
             except StoppedError:
                 self.ledger.release(leased.lease, now, "", counts_as_attempt=False)
                 return Outcome.POSTPONED
+            except NotFinished as error:
+                return self._waits(leased, error)
             except TrailkeeperError as error:
                 return self._failed(turn, error)
 
@@ -189,11 +190,12 @@ class PullStep:
             self._mended(leased.segment.stream)
 
     def _repairs(self, leased: Leased, pulled: Pulled, now: datetime) -> list[NewSegment]:
-        """What the feed lost between list and get may still be had from another source."""
-        lost = lost_hours(pulled.findings)
-        if not lost:
+        """What this source lost may still be had from another one."""
+        if not any(finding.verdict is Verdict.LOST for finding in pulled.findings):
             return []
-        return repairs(lost, self.ledger.streams(leased.segment.stream.tenant), now)
+        stream = leased.segment.stream
+        streams = self.ledger.streams(stream.tenant)
+        return rules_of(stream.source).repair(pulled.findings, streams, now)
 
     def _mended(self, stream: Stream) -> None:
         """A parked source that answers again is parked no longer; a pause is the operator's."""
@@ -215,6 +217,13 @@ class PullStep:
             self._throttled(leased, error)
         elif error and _needs_person(leased, error):
             self._park(leased, error)
+
+    def _waits(self, leased: Leased, error: NotFinished) -> Outcome:
+        """The provider works on the answer: nobody holds the segment meanwhile."""
+        due_at = self.clock.now() + timedelta(seconds=error.retry_after)
+        self.ledger.release(leased.lease, due_at, "", counts_as_attempt=False)
+        log.info("segment_deferred", reason=error.summary, due_at=due_at)
+        return Outcome.POSTPONED
 
     def _failed(self, turn: PlaceTurn, error: TrailkeeperError) -> Outcome:
         """Nothing was landed: back to planned, parked or lost."""
@@ -304,7 +313,7 @@ def follow_ups(
     if pulled.interrupted:
         later = soon  # what stopped the pull was not the window's fault
     purpose = segment.purpose
-    is_poll = purpose is Purpose.INCREMENTAL and segment.stream.source is Source.ACTIVITY
+    is_poll = purpose is Purpose.INCREMENTAL and rules_of(segment.stream.source).polled
     if is_poll and (pulled.interrupted or _left_much(leased, pulled, landed_bytes)):
         purpose = Purpose.BACKFILL  # a backlog: it must not hold up the next fresh poll
     return [
@@ -325,7 +334,8 @@ def _left_much(leased: Leased, pulled: Pulled, landed_bytes: int) -> bool:
     """Whether the pull ended because it had enough: others may take the rest now."""
     if pulled.interrupted:
         return False
-    large = leased.segment.stream.source is Source.ACTIVITY and landed_bytes >= _LARGE_BYTES
+    enough = rules_of(leased.segment.stream.source).large_bytes
+    large = enough is not None and landed_bytes >= enough
     return bool(pulled.cuts) or (large and bool(_unasked(leased, pulled)))
 
 

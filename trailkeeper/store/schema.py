@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeDecorator
 from trailkeeper.model.segment import SegmentState
 from trailkeeper.model.window import require_utc
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration. A database that carries it is opened without loading Alembic."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

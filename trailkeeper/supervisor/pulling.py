@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from trailkeeper.bootstrap import World, import_pulling
+from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source
 from trailkeeper.process.garbage import collect_seldom
 from trailkeeper.process.leash import die_with_parent
@@ -80,7 +81,8 @@ def pulling_processes(
         yield {}
         return
     try:
-        yield {Source.EXCHANGE: Pullers(pool, _pull)}
+        pullers = Pullers(pool, _pull)
+        yield {s: pullers for s, rules in known_rules().items() if rules.own_processes}
     finally:
         _end(pool)
         tokens.close()

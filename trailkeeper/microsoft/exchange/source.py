@@ -35,7 +35,7 @@ from trailkeeper.model.search import (
 from trailkeeper.model.search_habits import PROVEN_FOR, SearchHabits
 from trailkeeper.model.search_port import SearchPort
 from trailkeeper.model.search_walk import SearchWalk
-from trailkeeper.model.stream import Source
+from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, iso
 from trailkeeper.ports.clock import Clock
@@ -120,7 +120,9 @@ class ExchangeSource:
             self._notebook.note(habits_key(tenant), habits.to_text(), now)
         density = walk.learned(noted.density)
         if density != noted.density:
-            self._notebook.note(density_key(tenant), density.to_text(), now)
+            self._notebook.note(
+                density_key(Stream(tenant, Source.EXCHANGE)), density.to_text(), now
+            )
 
     def _busy_hour(self, tenant: str, density: Density) -> int:
         """The hour of UTC with most records; ten in the morning where the tenant lives at first."""
@@ -154,7 +156,7 @@ def order_key(tenant: str, word: str) -> str:
 
 def _known(notebook: Notebook, tenant: str, now: datetime) -> Known:
     habits = notebook.noted(habits_key(tenant))
-    density = notebook.noted(density_key(tenant))
+    density = notebook.noted(density_key(Stream(tenant, Source.EXCHANGE)))
     return Known(
         (SearchHabits.from_text(habits[0]) if habits else SearchHabits()).fresh(now),
         Density.from_text(density[0]) if density else Density(),

@@ -154,7 +154,7 @@ class Leasing(OverEngine):
         return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
 
     def unfinished(self, tenant: str, window: Window) -> list[Segment]:
-        same_axis = [source.value for source in Source if source.axis is window.axis]
+        same_axis = [source.value for source in Source.known() if source.axis is window.axis]
         query = (
             select(*SEGMENT_COLUMNS)
             .where(

@@ -101,6 +101,10 @@ class Standstill(OverEngine):
                 .on_conflict_do_update(index_elements=["key"], set_=values)
             )
 
+    def forget(self, key: str) -> None:
+        with self._writing() as connection:
+            connection.execute(delete(notes).where(notes.c.key == key))
+
     def noted(self, key: str) -> tuple[str, datetime] | None:
         query = select(notes.c.value, notes.c.noted_at).where(notes.c.key == key)
         with self._reading() as connection:

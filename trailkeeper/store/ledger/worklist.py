@@ -49,10 +49,10 @@ class BlobWorklist(OverEngine):
             connection.execute(statement, [_row(tenant, blob, now) for blob in new])
             return _open(connection, tenant, listed, window, now)
 
-    def waiting_feeds(self, now: datetime) -> set[str]:
+    def waiting_polls(self, source: Source, now: datetime) -> set[str]:
         query = select(segments.c.tenant).where(
             schema.in_state(*schema.OPEN),
-            segments.c.source == Source.ACTIVITY.value,
+            segments.c.source == source.value,
             segments.c.purpose == Purpose.INCREMENTAL.value,
             segments.c.attempts < _HOLDS_UP,
             or_(segments.c.due_at <= now, segments.c.attempts > 0),
