@@ -1,0 +1,3 @@
+"""What every run of the tests stands on."""
+
+pytest_plugins = ["tests.servers.leash"]
