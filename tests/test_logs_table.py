@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,9 @@ def _logs(function: ast.expr) -> bool:
     )
 
 
+@cache
 def logged() -> dict[str, Event]:
+    """Each event that the code logs. Read once: parsing all of it takes a second."""
     found: dict[str, Event] = defaultdict(Event)
     for _, call in calls():
         assert isinstance(call.func, ast.Attribute)
@@ -62,6 +65,7 @@ def logged() -> dict[str, Event]:
     return dict(found)
 
 
+@cache
 def documented() -> dict[str, Event]:
     rows = _ROW.finditer((ROOT / "docs" / "logs.md").read_text("utf-8"))
     return {

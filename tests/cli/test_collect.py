@@ -17,6 +17,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.cli.conftest import DAYS, RECORDS, ROOT, Line
+from tests.days import recent
 from tests.servers.redis import redis_server
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import Queue
@@ -41,7 +42,7 @@ CONTRACT_KEYS = [
     "duplicates",
     "conflicts",
 ]
-SLOW_RANGE = ("2026-09-01", "2026-10-31")
+SLOW_RANGE = (recent("2026-09-01"), recent("2026-10-31"))
 
 
 def exported(line: Line) -> list[str]:
@@ -331,7 +332,10 @@ def test_processes_where_they_are_of_use(
         (("--from", "0026-10-01"), "older than any audit log"),
         (("--from", "2026-10-01", "--source", "exchagne"), "the nearest first: exchange"),
         (("--from", "2026-10-01", "--source", "activity"), "Name one of exchange"),
-        (("--from", "2026-10-01", "--source", "graph"), "reads these, the nearest first: exchange"),
+        (
+            ("--from", "2026-10-01", "--source", "graph"),
+            "reads these, the nearest first: exchange",
+        ),
         (("--from", "2026-10-01", "--wait"), "--enqueue"),
         ((), "--from"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.cli.conftest import DAYS, Line
+from tests.days import recent
 
 
 def test_nothing_asked_is_nothing_proven(line: Line) -> None:
@@ -19,7 +20,9 @@ def test_what_was_collected_is_complete_and_the_rest_a_gap(seeded: Line) -> None
     whole = seeded.run("coverage")
     assert whole.code == 0
     assert whole.out.startswith(f"{seeded.tenant} exchange  100 %  {DAYS[0]} .. {DAYS[1]}")
-    wider = seeded.run("coverage", "--tenant", seeded.tenant, "--from", "2026-09-01", "--json")
+    wider = seeded.run(
+        "coverage", "--tenant", seeded.tenant, "--from", recent("2026-09-01"), "--json"
+    )
     assert wider.code == 10
     (stated,) = wider.objects
     assert [gap["reason"] for gap in stated["gaps"]] == ["not collected yet"] * 2

@@ -17,6 +17,7 @@ from typing import Any
 
 from sandbox import Sandbox
 from tests.configured import Configured
+from tests.days import MONDAY
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.microsoft.exchange.source import ExchangeSource
 from trailkeeper.model.coverage import Coverage
@@ -28,7 +29,6 @@ from trailkeeper.steps.collect import Collected, CollectStep
 from trailkeeper.steps.cover import CoverStep
 
 DAY = timedelta(days=1)
-MONDAY = datetime(2026, 10, 5, tzinfo=UTC)
 SMALL = SearchLimits(cap=200, session_cap=2000, overlap_rows=10, retry_pause=1.0)
 """a service in miniature: every bound of the real one, divided by 25"""
 

@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox import Sandbox
 from tests.configured import PFX_PASSWORD, Configured
+from tests.days import recent
 from tests.e2e.running import Service, coverage, exported, service, until
 from tests.microsoft.identity import Pair, make_pair
 from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.slow
 
-START, END = "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"
+START, END = recent("2026-10-01T00:00:00Z"), recent("2026-11-01T00:00:00Z")
 TENANT = "contoso"
 SWAPS = 3
 
@@ -42,7 +43,7 @@ def folder(box: Sandbox, tmp_path: Path) -> Path:
         box,
         [TENANT],
         collection={"segment_length": "24h"},
-        tenant={"since": "2026-10-01"},
+        tenant={"since": recent("2026-10-01")},
         recipients=(),
     ).write()
 

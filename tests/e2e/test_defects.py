@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from sandbox import Sandbox
+from tests.days import recent
 from tests.e2e.proving import (
     SMALL,
     Proof,
@@ -40,7 +41,7 @@ BOUND = 50
 """calls at most, as a multiple of the least, two attempts of everything included"""
 SWEEP = 2 * len(record_type_names())
 """calls that a full second may cost when its sessions lie: one per record type and attempt"""
-CROWDED = "2026-10-05T11:15:00Z"
+CROWDED = recent("2026-10-05T11:15:00Z")
 
 Fault = tuple[str, dict[str, Any]]
 
@@ -300,13 +301,13 @@ def test_young_time_is_complete_but_provisional(subject: Subject) -> None:
 
 
 STRANGE = [
-    '{"Id":"s-1","CreationTime":"2026-10-05T12:00:01","a":1,"a":2}',
-    '{"Id":"s-2","CreationTime":"2026-10-05T12:00:02","n":' + "9" * 5000 + "}",
-    '{"Id":"s-3","CreationTime":"2026-10-05T12:00:03","x":"\\ud800","y":"\\u0000"}',
-    '{"Id":"s-4","CreationTime":"2026-10-05T12:00:04","x":"' + "m" * (2 << 20) + '"}',
-    '{"Id":"s-5","CreationTime":"2026-10-05T12:00:05","RecordType":"Fifteen"}',
-    '{"CreationTime":"2026-10-05T12:00:06","no":"id"}',
-    '{"Id":"s-7","CreationTime":"2026-10-05T12:00:07","cut":"sho',
+    recent('{"Id":"s-1","CreationTime":"2026-10-05T12:00:01","a":1,"a":2}'),
+    recent('{"Id":"s-2","CreationTime":"2026-10-05T12:00:02","n":') + "9" * 5000 + "}",
+    recent('{"Id":"s-3","CreationTime":"2026-10-05T12:00:03","x":"\\ud800","y":"\\u0000"}'),
+    recent('{"Id":"s-4","CreationTime":"2026-10-05T12:00:04","x":"') + "m" * (2 << 20) + '"}',
+    recent('{"Id":"s-5","CreationTime":"2026-10-05T12:00:05","RecordType":"Fifteen"}'),
+    recent('{"CreationTime":"2026-10-05T12:00:06","no":"id"}'),
+    recent('{"Id":"s-7","CreationTime":"2026-10-05T12:00:07","cut":"sho'),
     '{"Id":"s-8","CreationTime":"yesterday","placed":"by the row"}',
 ]
 
@@ -315,7 +316,11 @@ def test_strange_records_come_out_as_they_went_in(subject: Subject) -> None:
     """Invalid, cut short, huge, with repeated keys or lone surrogates: stored and exported."""
     lines = [
         json.dumps(
-            {"Identity": f"s-{n}", "CreationDate": f"2026-10-05T12:00:0{n}Z", "AuditData": text}
+            {
+                "Identity": f"s-{n}",
+                "CreationDate": recent(f"2026-10-05T12:00:0{n}Z"),
+                "AuditData": text,
+            }
         )
         for n, text in enumerate(STRANGE, 1)
     ]
@@ -325,7 +330,7 @@ def test_strange_records_come_out_as_they_went_in(subject: Subject) -> None:
     assert set(STRANGE) - set(proof.lines) == {STRANGE[6]}
     wrapped = {
         "Id": "s-7",
-        "CreationTime": "2026-10-05T12:00:07.0000000+00:00",
+        "CreationTime": recent("2026-10-05T12:00:07.0000000+00:00"),
         "AuditDataText": STRANGE[6],
     }
     assert wrapped in [json.loads(line) for line in proof.lines if '"s-7"' in line]

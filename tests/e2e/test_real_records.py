@@ -10,10 +10,11 @@ import pytest
 
 from sandbox import Sandbox
 from tests.configured import Configured
+from tests.days import recent
 from tests.e2e.running import exported, is_proven, service, trailkeeper, until
 from tests.servers.redis import RedisServer
 
-START, END = "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"
+START, END = recent("2026-10-01T00:00:00Z"), recent("2026-11-01T00:00:00Z")
 
 
 def _files(shared: Path) -> list[Path]:
@@ -68,7 +69,7 @@ def test_beat_and_workers_return_every_real_record_once(
     """The same through beat, Redis and workers: nothing is asked by hand."""
     tenants = [_tenant(path) for path in _files(shared)]
     folder = Configured(
-        tmp_path / "conf", box, tenants, tenant={"since": "2026-10-01"}, recipients=()
+        tmp_path / "conf", box, tenants, tenant={"since": recent("2026-10-01")}, recipients=()
     ).write()
     with service(folder, redis, tmp_path) as running:
         for tenant in tenants:

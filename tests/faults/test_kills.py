@@ -12,10 +12,11 @@ import pytest
 
 from sandbox import Sandbox
 from tests.configured import Configured
+from tests.days import recent
 from tests.e2e.running import Service, exported, is_proven, service, until
 from tests.servers.redis import RedisServer, redis_server
 
-START, END = "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"
+START, END = recent("2026-10-01T00:00:00Z"), recent("2026-11-01T00:00:00Z")
 TENANT = "contoso"
 
 
@@ -41,7 +42,7 @@ def running(box: Sandbox, redis: RedisServer, tmp_path: Path) -> Iterator[Servic
         [TENANT],
         service={"lease": "4s"},
         collection={"segment_length": "24h"},
-        tenant={"since": "2026-10-01"},
+        tenant={"since": recent("2026-10-01")},
         recipients=(),
     ).write()
     with service(folder, redis, tmp_path) as running:

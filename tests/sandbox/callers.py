@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from sandbox import Sandbox
+from tests.days import recent
 
 _KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ANCHOR = "APP:SystemMailbox{bb558c35-97f1-4cb9-8ff7-d53741dc928c}@"
@@ -143,7 +144,10 @@ class Caller:
         return answer
 
     def search(self, **parameters: Any) -> requests.Response:
-        window = {"StartDate": "2026-10-05T00:00:00Z", "EndDate": "2026-10-06T00:00:00Z"}
+        window = {
+            "StartDate": recent("2026-10-05T00:00:00Z"),
+            "EndDate": recent("2026-10-06T00:00:00Z"),
+        }
         return self.invoke("Search-UnifiedAuditLog", {**window, **parameters})
 
     def rows(self, **parameters: Any) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox import Sandbox
+from tests.days import recent
 from tests.sandbox.callers import Caller, make_pair
 
 
@@ -31,17 +32,17 @@ def caller(box: Sandbox, request: pytest.FixtureRequest) -> Caller:
 def busy(caller: Caller) -> Caller:
     """The same with 6,000 records on 5 October 2026 and 200 on each of the days around it."""
     control = caller.box.control
-    control.crowd(caller.name, "2026-10-05T00:00:00Z", 6000, seconds=86_000)
-    control.crowd(caller.name, "2026-10-04T00:00:00Z", 200, seconds=86_000)
-    control.crowd(caller.name, "2026-10-06T00:00:00Z", 200, seconds=86_000)
+    control.crowd(caller.name, recent("2026-10-05T00:00:00Z"), 6000, seconds=86_000)
+    control.crowd(caller.name, recent("2026-10-04T00:00:00Z"), 200, seconds=86_000)
+    control.crowd(caller.name, recent("2026-10-06T00:00:00Z"), 200, seconds=86_000)
     return caller
 
 
 @pytest.fixture
 def small(caller: Caller) -> Caller:
     """A tenant with 300 records on 5 October 2026 and 50 the day after."""
-    caller.box.control.crowd(caller.name, "2026-10-05T00:00:00Z", 300, seconds=86_000)
-    caller.box.control.crowd(caller.name, "2026-10-06T00:00:00Z", 50, seconds=86_000)
+    caller.box.control.crowd(caller.name, recent("2026-10-05T00:00:00Z"), 300, seconds=86_000)
+    caller.box.control.crowd(caller.name, recent("2026-10-06T00:00:00Z"), 50, seconds=86_000)
     return caller
 
 

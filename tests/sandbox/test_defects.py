@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.days import recent
 from tests.sandbox.callers import Caller
 from tests.sandbox.test_sessions import LARGE, pages
 
@@ -81,7 +82,10 @@ def test_d6_short_first_page(busy: Caller) -> None:
     got = pages(busy, limit=4, SessionId="d6", **LARGE)
     assert len(got) == 4
     assert len(got[0]) == 1500
-    assert {row["CreationDate"][:10] for row in got[1]} <= {"2026-10-04", "2026-10-06"}
+    assert {row["CreationDate"][:10] for row in got[1]} <= {
+        recent("2026-10-04"),
+        recent("2026-10-06"),
+    }
 
 
 @pytest.mark.parametrize("form", ["empty", "repeat"])
@@ -95,8 +99,11 @@ def test_d7_stall(busy: Caller, form: str) -> None:
 
 def test_d8_crowded_second(caller: Caller) -> None:
     """D8: more records than one answer holds share a single second."""
-    fault(caller, "D8", at="2026-10-05T10:00:00Z", count=6000, operation="FileAccessed")
-    window = {"StartDate": "2026-10-05T10:00:00Z", "EndDate": "2026-10-05T10:00:01Z"}
+    fault(caller, "D8", at=recent("2026-10-05T10:00:00Z"), count=6000, operation="FileAccessed")
+    window = {
+        "StartDate": recent("2026-10-05T10:00:00Z"),
+        "EndDate": recent("2026-10-05T10:00:01Z"),
+    }
     rows = caller.rows(**ALL, **window)
     assert len(rows) == 5000
     assert {row["Operations"] for row in rows} == {"FileAccessed"}
@@ -130,7 +137,7 @@ def test_errors_in_a_200(small: Caller) -> None:
 def test_d10_large_window_empty(small: Caller) -> None:
     """D10: a large window returns nothing, while a part of it returns rows."""
     fault(small, "D10")
-    part = {"StartDate": "2026-10-05T10:00:00Z", "EndDate": "2026-10-05T10:50:00Z"}
+    part = {"StartDate": recent("2026-10-05T10:00:00Z"), "EndDate": recent("2026-10-05T10:50:00Z")}
     assert small.rows(**part)
     assert small.rows(**ALL) == []
     assert len(small.rows(**ALL)) == 300
@@ -140,7 +147,7 @@ def test_d11_foreign_rows(small: Caller) -> None:
     """D11: rows of another window stand in the place of true ones."""
     fault(small, "D11", share=0.1)
     rows = small.rows(**ALL)
-    foreign = [row for row in rows if not row["CreationDate"].startswith("2026-10-05")]
+    foreign = [row for row in rows if not row["CreationDate"].startswith(recent("2026-10-05"))]
     assert (len(rows), len(foreign)) == (300, 30)
 
 

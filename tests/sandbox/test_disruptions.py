@@ -11,6 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from sandbox import ControlRefused
+from tests.days import recent
 from tests.sandbox.callers import Caller
 
 
@@ -190,9 +191,13 @@ def test_warning_that_there_are_more(busy: Caller) -> None:
 
 def test_a_client_that_leaves_was_not_served(caller: Caller) -> None:
     """Rows of an answer that its client did not wait for do not count as served."""
-    caller.box.control.crowd(caller.name, "2026-10-05T00:00:00Z", 5000, seconds=80_000)
+    caller.box.control.crowd(caller.name, recent("2026-10-05T00:00:00Z"), 5000, seconds=80_000)
     url = f"{caller.box['exchange']}/adminapi/beta/{caller.tenant['tenant_id']}/InvokeCommand"
-    window = {"StartDate": "2026-10-05", "EndDate": "2026-10-06", "ResultSize": 5000}
+    window = {
+        "StartDate": recent("2026-10-05"),
+        "EndDate": recent("2026-10-06"),
+        "ResultSize": 5000,
+    }
     answer = caller.session.post(
         url,
         json={"CmdletInput": {"CmdletName": "Search-UnifiedAuditLog", "Parameters": window}},

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
+from tests.days import recent
 from tests.sandbox.callers import Caller, make_pair
 
 SHARED = Path(os.environ.get("TRAILKEEPER_SHARED") or Path(__file__).parents[3] / "shared")
-PERIOD = {"start": "2026-10-01", "end": "2026-11-01"}
+PERIOD = {"start": recent("2026-10-01"), "end": recent("2026-11-01")}
 
 STRANGE = [
     '{"Id":"A","CreationTime":"2020-01-01T00:00:10","RecordType":1,"Big":12345678901234567890123,'
@@ -60,7 +61,7 @@ def served(box: Sandbox, name: str = "contoso") -> dict[str, dict[str, Any]]:
     pair = make_pair()
     box.control.register(name, pair.pem)
     rows = Caller(box, name, pair).rows(
-        StartDate="2026-10-01", EndDate="2026-11-01", ResultSize=5000
+        StartDate=recent("2026-10-01"), EndDate=recent("2026-11-01"), ResultSize=5000
     )
     return {row["Identity"]: row for row in rows}
 
@@ -86,14 +87,16 @@ def test_shifting_changes_only_the_time(tmp_path: Path) -> None:
     path = write(tmp_path / "strange.ndjson.gz", STRANGE)
     with Sandbox(tmp_path / "box", tenants=["contoso"], records=[path], **PERIOD) as box:
         texts = truth(box)
-    assert texts["B"] == STRANGE[1].replace("2020-01-01T00:00:40.250Z", "2026-10-01T00:00:30.250Z")
-    assert '"CreationTime":"2026-10-01T00:00:00"' in texts["A"]
+    assert texts["B"] == STRANGE[1].replace(
+        "2020-01-01T00:00:40.250Z", recent("2026-10-01T00:00:30.250Z")
+    )
+    assert recent('"CreationTime":"2026-10-01T00:00:00"') in texts["A"]
     assert json.loads(texts["C"])["CreationTime"].endswith("+02:00")
 
 
 def test_kept_times(tmp_path: Path) -> None:
     """With keep_times every text is the file's, and rows stand at their own times."""
-    line = '{"Id":"A","CreationTime":"2026-10-07T08:09:10","RecordType":999}'
+    line = recent('{"Id":"A","CreationTime":"2026-10-07T08:09:10","RecordType":999}')
     path = write(tmp_path / "one.ndjson", [line])
     with Sandbox(
         tmp_path / "box",
@@ -106,7 +109,7 @@ def test_kept_times(tmp_path: Path) -> None:
         assert truth(box, "other") == {}
     assert row["AuditData"] == line
     assert row["RecordType"] == "999"
-    assert row["CreationDate"] == "2026-10-07T08:09:10.0000000+00:00"
+    assert row["CreationDate"] == recent("2026-10-07T08:09:10.0000000+00:00")
 
 
 def test_shifting_is_deterministic(tmp_path: Path) -> None:

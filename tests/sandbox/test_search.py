@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.days import MONDAY, recent
 from tests.sandbox.callers import Caller
 
-DAY = {"StartDate": "2026-10-05T00:00:00Z", "EndDate": "2026-10-06T00:00:00Z"}
+DAY = {"StartDate": recent("2026-10-05T00:00:00Z"), "EndDate": recent("2026-10-06T00:00:00Z")}
 
 
 def test_rows_carry_annotations_and_exact_text(small: Caller) -> None:
@@ -89,7 +90,7 @@ def test_borders(caller: Caller) -> None:
         json.dumps(
             {
                 "Id": f"id-{hour}",
-                "CreationTime": f"2026-10-05T{hour:02}:00:00",
+                "CreationTime": recent(f"2026-10-05T{hour:02}:00:00"),
                 "RecordType": 15,
                 "Operation": "UserLoggedIn",
             }
@@ -97,7 +98,10 @@ def test_borders(caller: Caller) -> None:
         for hour in (1, 2, 3)
     ]
     caller.box.control.add_lines(caller.name, lines)
-    window = {"StartDate": "2026-10-05T01:00:00Z", "EndDate": "2026-10-05T03:00:00Z"}
+    window = {
+        "StartDate": recent("2026-10-05T01:00:00Z"),
+        "EndDate": recent("2026-10-05T03:00:00Z"),
+    }
     assert caller.ids(**window) == ["id-2", "id-1"]
     caller.box.control.alter(caller.name, end_inclusive=True, start_inclusive=False)
     assert caller.ids(**window) == ["id-3", "id-2"]
@@ -109,17 +113,23 @@ def test_borders(caller: Caller) -> None:
         ("2026-10-05", "2026-10-06"),
         ("2026-10-05T00:00:00", "2026-10-06T00:00:00"),
         ("2026-10-05T02:00:00+02:00", "2026-10-06T02:00:00+02:00"),
-        ("10/05/2026", "10/06/2026"),
     ],
 )
 def test_date_forms_mean_utc(small: Caller, start: str, end: str) -> None:
-    """Dates without time are midnight, without zone UTC; offsets and US dates are understood."""
+    """Dates without time are midnight, without zone UTC; offsets are understood."""
+    window = {"StartDate": recent(start), "EndDate": recent(end)}
+    assert len(small.rows(**window, ResultSize=5000)) == 300
+
+
+def test_us_dates_mean_utc(small: Caller) -> None:
+    """Month, day and year between slashes are understood, as midnight."""
+    start, end = (f"{day:%m/%d/%Y}" for day in (MONDAY, MONDAY + timedelta(days=1)))
     assert len(small.rows(StartDate=start, EndDate=end, ResultSize=5000)) == 300
 
 
 def test_same_date_twice_finds_nothing(small: Caller) -> None:
     """The same date without a time as start and end is an empty window."""
-    assert small.rows(StartDate="2026-10-05", EndDate="2026-10-05") == []
+    assert small.rows(StartDate=recent("2026-10-05"), EndDate=recent("2026-10-05")) == []
 
 
 @pytest.mark.parametrize(

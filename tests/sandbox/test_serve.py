@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from sandbox import Control, ControlRefused, Sandbox
+from tests.days import recent
 from tests.sandbox.callers import Caller, TrustingSession, make_pair
 
 
@@ -37,9 +38,9 @@ def test_serves_until_sigterm(tmp_path: Path) -> None:
         "--rate",
         "50",
         "--from",
-        "2026-10-01",
+        recent("2026-10-01"),
         "--to",
-        "2026-10-08",
+        recent("2026-10-08"),
     )
     try:
         assert running.stdout is not None
@@ -142,7 +143,7 @@ def test_large_logs_load_fast(tmp_path: Path) -> None:
     """Half a million records are there in seconds, and a full page does not take one."""
     begun = time.monotonic()
     with Sandbox(
-        tmp_path, tenants=["big"], rate=23_000, start="2026-10-01", end="2026-11-01"
+        tmp_path, tenants=["big"], rate=23_000, start=recent("2026-10-01"), end=recent("2026-11-01")
     ) as box:
         assert box.tenant("big")["records"] > 300_000  # type: ignore[operator]
         assert time.monotonic() - begun < 30
@@ -151,7 +152,9 @@ def test_large_logs_load_fast(tmp_path: Path) -> None:
         caller = Caller(box, "big", pair)
         assert caller.token
         begun = time.monotonic()
-        answer = caller.search(StartDate="2026-10-01", EndDate="2026-11-01", ResultSize=5000)
+        answer = caller.search(
+            StartDate=recent("2026-10-01"), EndDate=recent("2026-11-01"), ResultSize=5000
+        )
         assert answer.status_code == 200
         assert time.monotonic() - begun < 2  # generous: the machine may be busy with others
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.days import recent
 from tests.sandbox.callers import Caller, TrustingSession
 
 LARGE = {"SessionCommand": "ReturnLargeSet", "ResultSize": 5000}
@@ -47,7 +48,7 @@ def test_preview_is_sorted_and_ends_at_5000(busy: Caller) -> None:
 
 def test_mixed_commands_give_ten_thousand(caller: Caller) -> None:
     """Mixing both commands in one session caps it at 10,000."""
-    caller.box.control.crowd(caller.name, "2026-10-05T00:00:00Z", 12_000, seconds=80_000)
+    caller.box.control.crowd(caller.name, recent("2026-10-05T00:00:00Z"), 12_000, seconds=80_000)
     first = caller.rows(SessionId="mix", **LARGE)
     rest = pages(caller, SessionId="mix", **PREVIEW)
     assert len(first) + sum(map(len, rest)) == 10_000
@@ -55,7 +56,7 @@ def test_mixed_commands_give_ten_thousand(caller: Caller) -> None:
 
 def test_large_set_ends_at_fifty_thousand(caller: Caller) -> None:
     """A session ends at 50,000 rows, and its last row still says that there are more."""
-    caller.box.control.crowd(caller.name, "2026-10-05T00:00:00Z", 50_500, seconds=80_000)
+    caller.box.control.crowd(caller.name, recent("2026-10-05T00:00:00Z"), 50_500, seconds=80_000)
     got = pages(caller, SessionId="huge", **LARGE)
     assert sum(map(len, got)) == 50_000
     assert got[-1][-1]["AuditSearchRequestMetadata"]["moreRecordsAvailable"] is True
@@ -64,8 +65,10 @@ def test_large_set_ends_at_fifty_thousand(caller: Caller) -> None:
 def test_session_id_holds_its_first_query(busy: Caller) -> None:
     """The same SessionId with another window goes on with the old query: the lie of reuse."""
     busy.rows(SessionId="kept", **LARGE)
-    rows = busy.rows(SessionId="kept", StartDate="2026-10-04", EndDate="2026-10-05", **LARGE)
-    assert {row["CreationDate"][:10] for row in rows} == {"2026-10-05"}
+    rows = busy.rows(
+        SessionId="kept", StartDate=recent("2026-10-04"), EndDate=recent("2026-10-05"), **LARGE
+    )
+    assert {row["CreationDate"][:10] for row in rows} == {recent("2026-10-05")}
 
 
 def test_a_lost_page_is_skipped(busy: Caller) -> None:
@@ -78,7 +81,11 @@ def test_a_lost_page_is_skipped(busy: Caller) -> None:
 
 def split(caller: Caller, **rest: Any) -> requests.Response:
     caller.box.control.alter(caller.name, odata_split=True)
-    parameters = {"StartDate": "2026-10-05", "EndDate": "2026-10-06", "ResultSize": 5000}
+    parameters = {
+        "StartDate": recent("2026-10-05"),
+        "EndDate": recent("2026-10-06"),
+        "ResultSize": 5000,
+    }
     return caller.invoke(
         "Search-UnifiedAuditLog", parameters, headers={"Prefer": "odata.maxpagesize=1000"}, **rest
     )
