@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.reading import Reading
 from trailkeeper.settings import Settings
 from trailkeeper.steps.warn import noted_certificates
 
@@ -30,7 +30,7 @@ class Metrics:
     """Everything comes from the ledger: what one worker saw, every worker writes."""
 
     settings: Settings
-    ledger: Ledger
+    ledger: Reading
     clock: Clock
     path: Path
 

@@ -19,12 +19,8 @@ from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
 
 
-class Leasing(Protocol):
-    """From due to landed: who owns a segment, and until when.
-
-    Every method is one transaction; one that takes a `Lease` raises `LeaseLost` when its epoch is
-    no longer the newest. Raises `Unavailable` when the database is out of reach.
-    """
+class Segments(Protocol):
+    """The segments as they stand."""
 
     def due(
         self, now: datetime, limit: int, per_stream: int, stream: Stream | None = None
@@ -37,6 +33,20 @@ class Leasing(Protocol):
         postponed stream, nor of a tenant or source that is parked and not to be retried yet.
         """
         ...
+
+    def segments(self, ids: Sequence[int]) -> list[Segment]: ...
+
+    def unfinished(self, tenant: str, window: Window) -> list[Segment]:
+        """Planned, leased and landed segments overlapping `window` (on its axis), of any source."""
+        ...
+
+
+class Leasing(Segments, Protocol):
+    """From due to landed: who owns a segment, and until when.
+
+    Every method is one transaction; one that takes a `Lease` raises `LeaseLost` when its epoch is
+    no longer the newest. Raises `Unavailable` when the database is out of reach.
+    """
 
     def lease(
         self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
@@ -82,10 +92,4 @@ class Leasing(Protocol):
 
     def lose(self, lease: Lease, findings: Sequence[Finding], now: datetime) -> None:
         """leased → lost, the findings naming what the provider no longer has."""
-        ...
-
-    def segments(self, ids: Sequence[int]) -> list[Segment]: ...
-
-    def unfinished(self, tenant: str, window: Window) -> list[Segment]:
-        """Planned, leased and landed segments overlapping `window` (on its axis), of any source."""
         ...

@@ -33,7 +33,13 @@ class Parking:
         return not self.content_type and self.source in (None, source)
 
 
-class Parkings(Protocol):
+class Standing(Protocol):
+    """Who stands still, to be read only."""
+
+    def parkings(self, tenant: str | None = None) -> list[Parking]: ...
+
+
+class Parkings(Standing, Protocol):
     """Who stands still: a tenant, a source, one content type, or a stream for a while.
 
     Every method is one transaction. Raises `Unavailable` when the database is out of reach.
@@ -55,8 +61,6 @@ class Parkings(Protocol):
     def content_answered(self, tenant: str, source: Source, content_type: str) -> None:
         """Lift the parking of one content type: it was asked for, and answered."""
         ...
-
-    def parkings(self, tenant: str | None = None) -> list[Parking]: ...
 
     def postpone(self, stream: Stream, until: datetime) -> None:
         """Throttled: no segment of this stream is due before `until`; never moves it earlier."""

@@ -14,7 +14,24 @@ from trailkeeper.model.segment import (
 from trailkeeper.model.stream import Source, Stream
 
 
-class Planning(Protocol):
+class Frontiers(Protocol):
+    """How far each stream is planned."""
+
+    def frontiers(self, source: Source) -> dict[Stream, Frontier]:
+        """The frontier of every stream of `source` that was ever planned."""
+        ...
+
+    def frontier(self, stream: Stream) -> Frontier | None: ...
+
+    def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
+        """Ids of the unfinished (planned, leased, landed) segments with these identities, in order.
+
+        An identity whose segment has finished meanwhile, or was never planned, has no id here.
+        """
+        ...
+
+
+class Planning(Frontiers, Protocol):
     """How far each stream is planned, and what comes next.
 
     Every method is one transaction. Raises `Unavailable` when the database is out of reach.
@@ -42,16 +59,3 @@ class Planning(Protocol):
     ) -> list[Segment]:
         """As `plan` for several streams in one transaction; the segments that were added."""
         ...
-
-    def frontiers(self, source: Source) -> dict[Stream, Frontier]:
-        """The frontier of every stream of `source` that was ever planned."""
-        ...
-
-    def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
-        """Ids of the unfinished (planned, leased, landed) segments with these identities, in order.
-
-        An identity whose segment has finished meanwhile, or was never planned, has no id here.
-        """
-        ...
-
-    def frontier(self, stream: Stream) -> Frontier | None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -24,18 +25,25 @@ from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
-from trailkeeper.ports.ledger import Ledger
-from trailkeeper.ports.notes import Notebook
+from trailkeeper.ports.measures import Measures
+from trailkeeper.ports.notes import Notebook, Notes
+from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.proof import Proof
 from trailkeeper.settings import CollectionSettings, TenantSettings
 
 log = structlog.get_logger()
+
+
+class ArrivalLedger(Proof, Frontiers, Measures, Notebook, Protocol):
+    """What measuring lateness needs of the ledger."""
+
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivalStep:
-    ledger: Ledger
+    ledger: ArrivalLedger
     lake: Lake
     collection: CollectionSettings
     clock: Clock
@@ -93,7 +101,7 @@ def learning_streams(tenant: str) -> list[Stream]:
     return [Stream(tenant, source) for source in learning]
 
 
-def lateness_of(ledger: Notebook, stream: Stream) -> Lateness:
+def lateness_of(ledger: Notes, stream: Stream) -> Lateness:
     """What is known of how late a stream's records arrive; nothing at first."""
     noted = ledger.noted(lateness_key(stream))
     return Lateness.from_text(noted[0]) if noted else Lateness()

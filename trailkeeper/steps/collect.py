@@ -19,11 +19,18 @@ from trailkeeper.model.sources import Known, rules_of
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.ledger import Ledger
-from trailkeeper.ports.parking import PAUSED, Parking
+from trailkeeper.ports.leasing import Segments
+from trailkeeper.ports.notes import Notes
+from trailkeeper.ports.parking import PAUSED, Parking, Parkings
+from trailkeeper.ports.planning import Planning
 from trailkeeper.process.threads import Crew
 from trailkeeper.steps.plan import known_density
 from trailkeeper.steps.pull import Outcome
+
+
+class CollectLedger(Planning, Segments, Parkings, Notes, Protocol):
+    """What a collection needs of the ledger."""
+
 
 PATIENCE = timedelta(minutes=2)
 """what is due again within this is waited for; what is due later is left to the service"""
@@ -92,7 +99,7 @@ class CollectStep:
     `stopping` set: what is being pulled goes back to the ledger and the collection ends early.
     """
 
-    ledger: Ledger
+    ledger: CollectLedger
     clock: Clock
     pull: Callable[[int, str], Outcome]
     merge: Callable[[str, str], MergeCounts]

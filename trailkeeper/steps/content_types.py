@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -12,15 +13,21 @@ from trailkeeper.model.feed import HOUR, LOOKBACK, lacking, refused_types
 from trailkeeper.model.segment import NewSegment, Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window, subtract
-from trailkeeper.ports.ledger import Ledger
-from trailkeeper.ports.parking import Parking
+from trailkeeper.ports.leasing import Segments
+from trailkeeper.ports.parking import Parking, Parkings
+from trailkeeper.ports.planning import Planning
+from trailkeeper.ports.proof import Proof
 from trailkeeper.ports.source import Pulled
 
 log = structlog.get_logger()
 
 
+class ContentTypeLedger(Planning, Segments, Parkings, Proof, Protocol):
+    """What single content types need of the ledger."""
+
+
 def asked_again(
-    ledger: Ledger, stream: Stream, pulled: Pulled, now: datetime
+    ledger: ContentTypeLedger, stream: Stream, pulled: Pulled, now: datetime
 ) -> Iterator[NewSegment]:
     """Segments for the time that lacks a content type which has just answered."""
     if not pulled.answered:
@@ -33,7 +40,7 @@ def asked_again(
 
 
 def note_content_types(
-    ledger: Ledger, stream: Stream, pulled: Pulled, now: datetime, retry_after: timedelta
+    ledger: ContentTypeLedger, stream: Stream, pulled: Pulled, now: datetime, retry_after: timedelta
 ) -> None:
     """Park what was refused, lift what has answered; both are rare."""
     if not pulled.refused and not pulled.answered:
@@ -54,7 +61,9 @@ def note_content_types(
         log.info("content_type_unparked", content_type=name)
 
 
-def ask_what_was_missed(ledger: Ledger, stream: Stream, pulled: Pulled, now: datetime) -> None:
+def ask_what_was_missed(
+    ledger: ContentTypeLedger, stream: Stream, pulled: Pulled, now: datetime
+) -> None:
     """Plan what lacks a content type because another pull was under way when it was lifted.
 
     To be called after what this pull found has landed and was noted. Whichever of the two comes
@@ -74,7 +83,9 @@ def ask_what_was_missed(ledger: Ledger, stream: Stream, pulled: Pulled, now: dat
         ledger.plan(stream, lambda frontier: again, now)
 
 
-def _landed_without(ledger: Ledger, stream: Stream, pulled: Pulled, now: datetime) -> list[Window]:
+def _landed_without(
+    ledger: ContentTypeLedger, stream: Stream, pulled: Pulled, now: datetime
+) -> list[Window]:
     """What others landed meanwhile; all that is not merged, since its findings show after that."""
     asked = Window(now - 2 * LOOKBACK, now, stream.source.axis)
     unmerged, others = _unmerged(ledger, stream, now)
@@ -84,7 +95,9 @@ def _landed_without(ledger: Ledger, stream: Stream, pulled: Pulled, now: datetim
     return subtract(missed, [*planned, *(finding.window for finding in pulled.findings)])
 
 
-def _unmerged(ledger: Ledger, stream: Stream, now: datetime) -> tuple[list[Segment], list[Segment]]:
+def _unmerged(
+    ledger: ContentTypeLedger, stream: Stream, now: datetime
+) -> tuple[list[Segment], list[Segment]]:
     """What has landed and is not merged yet, and what has not landed."""
     asked = Window(now - 2 * LOOKBACK, now, stream.source.axis)
     known = [s for s in ledger.unfinished(stream.tenant, asked) if s.stream == stream]
@@ -92,7 +105,7 @@ def _unmerged(ledger: Ledger, stream: Stream, now: datetime) -> tuple[list[Segme
     return landed, [s for s in known if s.state is not SegmentState.LANDED]
 
 
-def _of(ledger: Ledger, stream: Stream) -> dict[str, Parking]:
+def _of(ledger: ContentTypeLedger, stream: Stream) -> dict[str, Parking]:
     return {
         parking.content_type: parking
         for parking in ledger.parkings(stream.tenant)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from trailkeeper.model.coverage import Coverage, Stretch, derive
 from trailkeeper.model.lag import ContentLag
@@ -13,18 +14,27 @@ from trailkeeper.model.segment import MISSING, Segment, SegmentState, Verdict
 from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union
-from trailkeeper.ports.ledger import Ledger
-from trailkeeper.ports.parking import Parking
+from trailkeeper.ports.leasing import Segments
+from trailkeeper.ports.measures import Measured
+from trailkeeper.ports.notes import Notes
+from trailkeeper.ports.parking import Parking, Standing
+from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.proof import Proof
 from trailkeeper.settings import CollectionSettings, TenantSettings
 from trailkeeper.steps.arrivals import lateness_of, learning_streams
 from trailkeeper.steps.plan import begins_at
+
+
+class CoverLedger(Frontiers, Segments, Proof, Standing, Measured, Notes, Protocol):
+    """What coverage needs of the ledger."""
+
 
 UNREADABLE = "this version has no reader for this source"
 
 
 @dataclass(frozen=True, slots=True)
 class CoverStep:
-    ledger: Ledger
+    ledger: CoverLedger
     collection: CollectionSettings
     readable: frozenset[Source]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -19,12 +20,20 @@ from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
-from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.measures import Measures
+from trailkeeper.ports.notes import Notebook
+from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.proof import Proof
 from trailkeeper.settings import TenantSettings
 from trailkeeper.steps.arrivals import lateness_of, learning_streams
 from trailkeeper.steps.cover import CoverStep
 
 log = structlog.get_logger()
+
+
+class MatchLedger(Frontiers, Proof, Measures, Notebook, Protocol):
+    """What matching needs of the ledger."""
+
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 AGAIN_AFTER = timedelta(hours=20)
@@ -33,7 +42,7 @@ AGAIN_AFTER = timedelta(hours=20)
 
 @dataclass(frozen=True, slots=True)
 class MatchStep:
-    ledger: Ledger
+    ledger: MatchLedger
     lake: Lake
     cover: CoverStep
     clock: Clock

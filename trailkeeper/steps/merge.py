@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -23,12 +24,19 @@ from trailkeeper.model.sources import rules_of
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
 from trailkeeper.ports.landing import Landing
-from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.leasing import Segments
+from trailkeeper.ports.merging import Merging
+from trailkeeper.ports.notes import Notebook
 from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.heartbeat import Heartbeat
 from trailkeeper.steps.pull import back_off
 
 log = structlog.get_logger()
+
+
+class MergeLedger(Merging, Segments, Notebook, Protocol):
+    """What a merge needs of the ledger."""
+
 
 MERGE_BYTES = 64 << 20
 """raw text folded in one commit: bounds the memory of a merging worker"""
@@ -39,7 +47,7 @@ DAMAGED = "what was received was damaged before it was stored; it is asked for a
 class MergeStep:
     """The merge step with everything it needs; one per process."""
 
-    ledger: Ledger
+    ledger: MergeLedger
     landing: Landing
     lake: Lake
     clock: Clock

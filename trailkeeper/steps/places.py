@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
 
@@ -20,16 +21,21 @@ from trailkeeper.model.stream import Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.leasing import Leasing
+from trailkeeper.ports.notes import Notebook
 
 log = structlog.get_logger()
+
+
+class SlotLedger(Leasing, Notebook, Protocol):
+    """What a turn needs of the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """What every turn of one process stands on. `most` bounds any stream; its pace may be lower."""
 
-    ledger: Ledger
+    ledger: SlotLedger
     clock: Clock
     most: int
 

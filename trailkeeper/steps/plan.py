@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -16,12 +17,21 @@ from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.sources import known_rules, rules_of
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.ports.announcer import Announcer
-from trailkeeper.ports.ledger import Ledger
-from trailkeeper.ports.notes import Notebook
+from trailkeeper.ports.leasing import Segments
+from trailkeeper.ports.merging import Merging
+from trailkeeper.ports.notes import Notes
 from trailkeeper.ports.outbox import Outbox
+from trailkeeper.ports.parking import Standing
+from trailkeeper.ports.planning import Planning
+from trailkeeper.ports.worklist import Worklist
 from trailkeeper.settings import Settings, TenantSettings
 
 log = structlog.get_logger()
+
+
+class PlanLedger(Planning, Segments, Merging, Standing, Notes, Worklist, Protocol):
+    """What planning and enqueuing need of the ledger."""
+
 
 Planner = Callable[[Frontier | None], Iterable[NewSegment]]
 
@@ -39,7 +49,7 @@ class Announced:
 
 
 def plan_tenants(
-    settings: Settings, ledger: Ledger, readable: Iterable[Source], now: datetime
+    settings: Settings, ledger: PlanLedger, readable: Iterable[Source], now: datetime
 ) -> int:
     """Add the segments that fresh time, back-fill and re-reads need; how many were added.
 
@@ -55,7 +65,7 @@ def plan_tenants(
     return added
 
 
-def plan_polls(settings: Settings, ledger: Ledger, announcer: Announcer, now: datetime) -> int:
+def plan_polls(settings: Settings, ledger: PlanLedger, announcer: Announcer, now: datetime) -> int:
     """Plan the polled streams whose turn it is, and announce their fresh windows; how many.
 
     Every few seconds, so that a thousand tenants' polls spread over the minute: only what is added
@@ -71,7 +81,7 @@ def plan_polls(settings: Settings, ledger: Ledger, announcer: Announcer, now: da
     return len(fresh)
 
 
-def _planned(ledger: Ledger, needed: dict[Stream, Planner], now: datetime) -> list[Segment]:
+def _planned(ledger: PlanLedger, needed: dict[Stream, Planner], now: datetime) -> list[Segment]:
     """What was added. A hundred streams a transaction: nobody waits long for the ledger."""
     streams = sorted(needed)
     return [
@@ -87,7 +97,7 @@ _PLANNED_AT_ONCE = 100
 
 
 def _needed(
-    settings: Settings, ledger: Ledger, source: Source, now: datetime
+    settings: Settings, ledger: PlanLedger, source: Source, now: datetime
 ) -> dict[Stream, Planner]:
     """The planners of those streams of one source that need something now; most need nothing, and
     cost nothing. Whether anything is needed does not depend on how busy the tenant is."""
@@ -112,7 +122,7 @@ def _lateness(noted: tuple[str, datetime] | None) -> Lateness:
     return Lateness.from_text(noted[0]) if noted else Lateness()
 
 
-def _standing(ledger: Ledger, source: Source, now: datetime) -> frozenset[str]:
+def _standing(ledger: PlanLedger, source: Source, now: datetime) -> frozenset[str]:
     """Tenants whose polled source is parked, or whose last poll is still to be made.
 
     A window a minute would only pile up. When it goes on, what was not planned meanwhile is planned
@@ -125,7 +135,7 @@ def _standing(ledger: Ledger, source: Source, now: datetime) -> frozenset[str]:
     }
 
 
-def known_density(ledger: Notebook, stream: Stream) -> Density:
+def known_density(ledger: Notes, stream: Stream) -> Density:
     """What is known of the stream's week; nothing at first."""
     noted = ledger.noted(density_key(stream))
     return Density.from_text(noted[0]) if noted else Density()
@@ -147,7 +157,7 @@ def begins_at(tenant: TenantSettings, now: datetime) -> datetime:
 
 
 def announce_due(
-    settings: Settings, ledger: Ledger, outbox: Outbox, announcer: Announcer, now: datetime
+    settings: Settings, ledger: PlanLedger, outbox: Outbox, announcer: Announcer, now: datetime
 ) -> Announced:
     """Send to the queue what is due: the queue is a hint, and this repairs it."""
     # `plan_polls` adds no poll to one that waits, and what a large or interrupted one leaves over
@@ -167,7 +177,7 @@ def announce_due(
 
 
 def announce_next(
-    settings: Settings, ledger: Ledger, announcer: Announcer, stream: Stream, now: datetime
+    settings: Settings, ledger: PlanLedger, announcer: Announcer, stream: Stream, now: datetime
 ) -> None:
     """When a segment of a backlog is done, the next of its stream awaits no sweep.
 
@@ -180,7 +190,7 @@ def announce_next(
 
 
 def announce_more(
-    settings: Settings, ledger: Ledger, announcer: Announcer, stream: Stream, now: datetime
+    settings: Settings, ledger: PlanLedger, announcer: Announcer, stream: Stream, now: datetime
 ) -> None:
     """When a segment was cut or shared, or its stream got more places: as many as it may have."""
     rules = rules_of(stream.source)
@@ -190,7 +200,7 @@ def announce_more(
 
 def _announce_backlog(
     settings: Settings,
-    ledger: Ledger,
+    ledger: PlanLedger,
     announcer: Announcer,
     stream: Stream,
     now: datetime,

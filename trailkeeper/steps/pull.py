@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -36,14 +37,22 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, subtract, union
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.landing import Landing
-from trailkeeper.ports.ledger import Ledger
-from trailkeeper.ports.parking import PAUSED, Parking
+from trailkeeper.ports.leasing import Leasing
+from trailkeeper.ports.notes import Notebook
+from trailkeeper.ports.parking import PAUSED, Parking, Parkings
+from trailkeeper.ports.planning import Planning
+from trailkeeper.ports.proof import Proof
 from trailkeeper.ports.source import AuditSource, Pulled
 from trailkeeper.steps.content_types import ask_what_was_missed, asked_again, note_content_types
 from trailkeeper.steps.heartbeat import Heartbeat
 from trailkeeper.steps.places import Places, PlaceTurn
 
 log = structlog.get_logger()
+
+
+class PullLedger(Planning, Leasing, Parkings, Proof, Notebook, Protocol):
+    """What a pull needs of the ledger."""
+
 
 RETRY_AFTER = (
     timedelta(seconds=30),
@@ -88,7 +97,7 @@ def _never() -> bool:
 class PullStep:
     """The pull step with everything it needs; one per process."""
 
-    ledger: Ledger
+    ledger: PullLedger
     landing: Landing
     sources: Mapping[Source, AuditSource]
     clock: Clock

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.landing import Landing
-from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.merging import Merging
+from trailkeeper.ports.worklist import Worklist
 
 log = structlog.get_logger()
+
+
+class ReapLedger(Merging, Worklist, Protocol):
+    """What reaping needs of the ledger."""
+
 
 KEEP_MERGED = timedelta(hours=24)
 """merged landing files are kept a day, as a second copy while the lake is young"""
@@ -24,7 +31,7 @@ KEEP_BLOBS = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class ReapStep:
-    ledger: Ledger
+    ledger: ReapLedger
     landing: Landing
     clock: Clock
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 import structlog
@@ -20,14 +20,21 @@ from trailkeeper.model.window import Window
 from trailkeeper.ports.certificates import CertificateDates
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
-from trailkeeper.ports.ledger import Ledger
+from trailkeeper.ports.leasing import Segments
 from trailkeeper.ports.mail import Renderer
 from trailkeeper.ports.outbox import Outbox
+from trailkeeper.ports.parking import Standing
+from trailkeeper.ports.planning import Frontiers
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.match import MatchStep
 
 log = structlog.get_logger()
+
+
+class ReportLedger(Frontiers, Segments, Standing, Protocol):
+    """What a month's report needs of the ledger."""
+
 
 _GRACES = 2
 """of `report_grace` pass before a month is reported although something is still under way"""
@@ -40,7 +47,7 @@ class ReportStep:
     """Reports of months; `folder` holds one folder per tenant and month."""
 
     settings: Settings
-    ledger: Ledger
+    ledger: ReportLedger
     outbox: Outbox
     lake: Lake
     renderer: Renderer
@@ -136,7 +143,7 @@ class CloseMonths:
     """Which months are due: ended where the tenant lives, settled, and not reported yet."""
 
     settings: Settings
-    ledger: Ledger
+    ledger: ReportLedger
     outbox: Outbox
     cover: CoverStep
 

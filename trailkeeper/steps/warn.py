@@ -12,7 +12,7 @@ import structlog
 from trailkeeper.model.expiry import CertificateNote, days_left
 from trailkeeper.ports.certificates import CertificateDates
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.notes import Notebook
+from trailkeeper.ports.notes import Notebook, Notes
 from trailkeeper.settings import Settings
 
 log = structlog.get_logger()
@@ -83,7 +83,7 @@ def note_key(tenant: str, slot: str) -> str:
     return f"{_PREFIX}{tenant}/{slot}"
 
 
-def noted_certificates(notebook: Notebook) -> dict[tuple[str, str], CertificateNote]:
+def noted_certificates(notebook: Notes) -> dict[tuple[str, str], CertificateNote]:
     """What was seen last, by any worker, by tenant and slot."""
     return {
         (tenant, slot): _read(tenant, slot, text)
