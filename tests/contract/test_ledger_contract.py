@@ -500,6 +500,18 @@ class TestMerging:
         assert ledger.open_merge("contoso", "b", at(7), at(9), 1) is None
         assert ledger.open_merge("contoso", "b", at(8), at(9), 1) is not None
 
+    def test_released(self, ledger: Ledger) -> None:
+        """A merge given back is handed out at once, unchanged; by one that lost it, nothing is."""
+        self._landed(ledger, 1)
+        merge = ledger.open_merge("contoso", "a", at(5), at(9), 1)
+        assert merge is not None
+        ledger.release_merge(merge, at(6))
+        again = ledger.open_merge("contoso", "b", at(6), at(9), 1)
+        assert again is not None
+        assert (again.id, again.entries) == (merge.id, merge.entries)
+        ledger.release_merge(merge, at(6))
+        assert ledger.open_merge("contoso", "c", at(7), at(9), 1) is None
+
     def test_ids_grow_for_ever(self, ledger: Ledger) -> None:
         """A later merge has a larger id, whatever the clock says and whatever was forgotten."""
         ids = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -113,16 +114,54 @@ def test_all_files_damaged_are_all_set_aside(kept: Kept) -> None:
     assert kept.merge(TENANT, "m") == MergeCounts(1, 1)
 
 
-def test_a_file_that_is_gone_waits_for_a_person(kept: Kept) -> None:
-    """Its disk may only be away: nothing is given up, and it is merged once it is back."""
+def test_a_deleted_file_is_a_gap_that_is_asked_for_again(kept: Kept) -> None:
+    """Nobody can mend what somebody removed: it is told like damage, and the others go on."""
     file = kept.pull(record("b"))
-    path = kept.landing.path(TENANT, file)
-    path.rename(path.with_name("away"))
+    kept.pull(record("a"))
+    kept.landing.path(TENANT, file).unlink()
+    with capture_logs() as events:
+        assert kept.merge(TENANT, "m") == MergeCounts(1, 1)
+    (told,) = (event for event in events if event["event"] == "landing_damaged")
+    assert "deleted" in told["reason"]
+    assert kept.verdicts() == [Verdict.COMPLETE, Verdict.GAP]
+    kept.clock.time += timedelta(minutes=1)
+    kept.pull(record("b"))
+    assert kept.merge(TENANT, "m") == MergeCounts(1, 1)
+    assert kept.verdicts()[-1] is Verdict.COMPLETE
+
+
+def test_a_folder_of_a_tenant_that_was_deleted_is_a_gap_too(kept: Kept) -> None:
+    """All of its files are gone at once; other tenants' stay."""
+    shutil.rmtree(kept.landing.path(TENANT, kept.pull(record("b"))).parent)
+    assert kept.merge(TENANT, "m") == MergeCounts()
+    assert kept.verdicts() == [Verdict.GAP]
+
+
+def test_a_landing_folder_that_is_away_is_waited_for(kept: Kept) -> None:
+    """Its disk is not mounted, say: nothing is given up, and it is merged once it is back."""
+    root = kept.landing.path(TENANT, kept.pull(record("b"))).parent.parent
+    root.rename(root.with_name("away"))
     with pytest.raises(Unavailable, match="no such file"):
         kept.merge(TENANT, "m")
-    path.with_name("away").rename(path)
-    kept.clock.time += 2 * HOUR
+    root.with_name("away").rename(root)
     assert kept.merge(TENANT, "m") == MergeCounts(1, 1)
+
+
+def test_a_merge_that_failed_is_free_at_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library's panic is no exception of Python's: the lease is given back all the same."""
+
+    class PanicException(BaseException):
+        """As pyo3 makes one in each of its libraries."""
+
+    def panics(*_: object) -> None:
+        raise PanicException
+
+    kept.pull(record("a"))
+    with monkeypatch.context() as patched:
+        patched.setattr(DeltaLake, "merge", panics)
+        with pytest.raises(PanicException):
+            kept.merge(TENANT, "m")
+    assert kept.merge(TENANT, "another") == MergeCounts(1, 1)
 
 
 def test_killed_between_the_ledger_and_the_file(

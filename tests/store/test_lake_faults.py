@@ -58,6 +58,22 @@ def test_a_signature_in_an_address_is_not_repeated() -> None:
     assert "read and write access" in str(told)
 
 
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "\n\nStack backtrace:\n   0: std::backtrace\n   1: __libc_start_main",
+        "\nBacktrace: disabled",
+        "\n   0: 0x7f8a - std::backtrace_rs::trace\n             at /rustc/lib.rs:5",
+    ],
+)
+def test_a_librarys_own_frames_are_not_told(trace: str) -> None:
+    """An operator cannot read a native backtrace; the sentence before it stays."""
+    told = str(raised(DeltaError(f"cannot open x: Permission denied (os error 13){trace}")))
+    assert "Permission denied (os error 13). Give" in told
+    assert "std::" not in told
+    assert "acktrace" not in told
+
+
 def test_a_real_panic_is_a_bug() -> None:
     """The panic of a real library is recognised by its name."""
     panic = pl.exceptions.PanicException("boom")

@@ -173,10 +173,14 @@ def test_a_file_set_aside_is_kept_and_is_no_orphan(tmp_path: Path) -> None:
     assert landing.files("fabrikam") == []
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """A landing file that is gone is an error with its path and a remedy."""
-    with pytest.raises(Unavailable, match=r"gone\.x cannot be read: no such file"):
-        list(batches(tmp_path / "gone.x"))
+def test_a_deleted_file_is_told_from_a_disk_that_is_away(tmp_path: Path) -> None:
+    """With its folder there a file was deleted, which is damage; without, nothing is given up."""
+    with pytest.raises(DamagedLanding, match="deleted") as caught:
+        list(batches(tmp_path / TENANT / "gone.x"))
+    assert caught.value.file == "gone.x"
+    with pytest.raises(Unavailable, match=r"gone\.x cannot be read: no such file") as away:
+        list(batches(tmp_path / "landing" / TENANT / "gone.x"))
+    assert not isinstance(away.value, DamagedLanding)
 
 
 def test_a_file_in_the_way_is_told_with_a_remedy(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from trailkeeper.model.record import PlacedBy, RecordColumns
 DIGEST_SIZE = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 class _Header(msgspec.Struct, gc=False):
@@ -55,7 +57,8 @@ class TimeReader:
         self._days: dict[str, int] = {}
 
     def micros(self, text: object) -> int | None:
-        """None when `text` is no readable instant."""
+        """None when `text` is no readable instant, or one that lies outside the years 1 to 9999 in
+        UTC: an offset can push it there, and nothing further in could hold it."""
         if type(text) is not str:
             return None
         try:
@@ -86,9 +89,10 @@ class TimeReader:
             moment = datetime.fromisoformat(text.strip())
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            return (moment - _EPOCH) // _MICROSECOND
+            micros = (moment - _EPOCH) // _MICROSECOND
         except (ValueError, OverflowError):
             return None
+        return micros if _FIRST <= micros <= _LAST else None
 
 
 _MINUTES = {f"T{m // 60:02}:{m % 60:02}": m * 60_000_000 for m in range(1440)}

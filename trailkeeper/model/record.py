@@ -17,6 +17,8 @@ class PlacedBy(IntEnum):
     CREATION_TIME = 0
     CREATION_DATE = 1
     FIRST_SEEN = 2
+    REFUSED = 3
+    """when it was first seen, and without a header: the lake refused the record as it was read"""
 
 
 COLUMNS: tuple[str, ...] = (

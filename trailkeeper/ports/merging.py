@@ -37,6 +37,13 @@ class Merging(Protocol):
 
     def renew_merge(self, merge: Merge, until: datetime) -> None: ...
 
+    def release_merge(self, merge: Merge, now: datetime) -> None:
+        """End the lease of a merge that failed, still open: the next claim has it at once.
+
+        Nothing happens when it is no longer ours.
+        """
+        ...
+
     def close_merge(self, merge: Merge, counts: dict[int, MergeCounts], now: datetime) -> None:
         """Mark every entry merged with its counts (by segment id).
 

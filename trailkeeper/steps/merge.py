@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from trailkeeper.errors import DamagedLanding, LeaseLost, Transient
+from trailkeeper.errors import DamagedLanding, LeaseLost, TrailkeeperError, Transient
 from trailkeeper.model.lateness import lateness_key
 from trailkeeper.model.segment import (
     MISSING,
@@ -40,7 +41,7 @@ class MergeLedger(Merging, Segments, Notebook, Protocol):
 
 MERGE_BYTES = 64 << 20
 """raw text folded in one commit: bounds the memory of a merging worker"""
-DAMAGED = "what was received was damaged before it was stored; it is asked for again"
+DAMAGED = "what was received was damaged or deleted before it was stored; it is asked for again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,15 @@ class MergeStep:
             except LeaseLost:
                 log.warning("merge_taken_over", tenant=tenant, merge=merge.id)
                 break
+            except BaseException:  # a library's panic is no `Exception`
+                self._let_go(merge)
+                raise
         return total
+
+    def _let_go(self, merge: Merge) -> None:
+        """Whoever tries it next need not wait for the deadline of one that has failed."""
+        with suppress(TrailkeeperError):  # what ended the merge is what is told
+            self.ledger.release_merge(merge, self.clock.now())
 
     def _open(self, tenant: str, owner: str) -> Merge | None:
         now = self.clock.now()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import structlog
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
@@ -27,8 +28,9 @@ from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
 from trailkeeper.store import lake_arrivals, lake_export, lake_figures, lake_match
 from trailkeeper.store.disk import make_folder, sync, unavailable
-from trailkeeper.store.lake_faults import lake_errors
+from trailkeeper.store.lake_faults import error_words, lake_errors
 from trailkeeper.store.lake_merge import Folded, fold, received
+from trailkeeper.store.lake_refused import may_blame_content, mended
 from trailkeeper.store.lake_sightings import Sightings
 from trailkeeper.store.lake_table import PARTITION, WRITER_PROPERTIES, Tables
 
@@ -42,6 +44,8 @@ _JOIN_EVERY = 32
 _SMALL_BYTES = 8 << 20
 """what is larger is left to `compact`"""
 _ORPHANS_FROM = timedelta(days=1)
+_NAMED = 10
+"""refused records that the log names by the digest of their text"""
 
 
 class DeltaLake:
@@ -72,21 +76,44 @@ class DeltaLake:
         `Transient`. Every merge commits, one that brings nothing new as well: its counts are kept
         with the commit, and a repeated call returns them.
 
-        Conflicts are counted among records of the same day; see `lake_merge.Stored`.
+        Conflicts are counted among records of the same day; see `lake_merge.Stored`. Rows that a
+        library refuses for what they hold are stored without their header; see `lake_refused`.
         """
         with lake_errors(f"merging {merge.tenant}"):
             table = self._tables.find_or_create(merge.tenant)
             counts = _committed(table, merge)
             if counts is None:
-                folded = fold(received(files), self._tables.scan(table))
-                counts = _all_entries(merge, folded.counts)
-                self._note_sightings(merge.tenant, folded)
-                _append(table, merge, folded, counts)
-                self._make_durable(merge.tenant, table)
-                if table.version() % _JOIN_EVERY == 0:
-                    _join_small_files(table, merge, folded.new[PARTITION].unique().to_list())
-                    self._make_durable(merge.tenant, table)
+                counts = self._folded(merge, table, received(files))
             return counts
+
+    def _folded(
+        self, merge: Merge, table: DeltaTable, rows: pl.DataFrame
+    ) -> dict[int, MergeCounts]:
+        """As `_stored`; rows that are refused for what they hold do not keep the others out."""
+        try:
+            return self._stored(merge, table, rows)
+        except BaseException as error:
+            if not may_blame_content(error):
+                raise
+            storable = mended(rows)
+            if storable is None:
+                raise
+            _tell_refused(merge, storable.refused, error)
+        table = self._tables.find_or_create(merge.tenant)
+        return _committed(table, merge) or self._stored(merge, table, storable.rows)
+
+    def _stored(
+        self, merge: Merge, table: DeltaTable, rows: pl.DataFrame
+    ) -> dict[int, MergeCounts]:
+        folded = fold(rows, self._tables.scan(table))
+        counts = _all_entries(merge, folded.counts)
+        self._note_sightings(merge.tenant, folded)
+        _append(table, merge, folded, counts)
+        self._make_durable(merge.tenant, table)
+        if table.version() % _JOIN_EVERY == 0:
+            _join_small_files(table, merge, folded.new[PARTITION].unique().to_list())
+            self._make_durable(merge.tenant, table)
+        return counts
 
     def _note_sightings(self, tenant: str, folded: Folded) -> None:
         """Before the merge commits: what is noted and made again says nothing new."""
@@ -203,6 +230,17 @@ class DeltaLake:
             probe.unlink(missing_ok=True)
         except OSError as error:
             raise unavailable(folder, "written", error) from None
+
+
+def _tell_refused(merge: Merge, refused: Sequence[bytes], error: BaseException) -> None:
+    log.error(
+        "records_refused",
+        tenant=merge.tenant,
+        merge=merge.id,
+        records=len(refused),
+        digests=[digest.hex() for digest in refused[:_NAMED]],
+        reason=error_words(error),
+    )
 
 
 def _join_small_files(table: DeltaTable, merge: Merge, days: Sequence[date]) -> None:

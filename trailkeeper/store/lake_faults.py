@@ -18,6 +18,8 @@ from trailkeeper.errors import Bug, Transient, Unavailable
 
 _SIGNED = re.compile(r"\?[^\s\"'),]*")
 """a query string: a shared-access signature would stand there"""
+_BACKTRACE = re.compile(r"(?i)\b(?:stack )?backtrace\b\s*:|^\s*0: +(?:0x|std::|__)", re.MULTILINE)
+"""where Rust's libraries begin to list their own frames"""
 _LONGEST = 300
 
 _REMEDIES = (
@@ -47,24 +49,24 @@ def lake_errors(what: str) -> Iterator[None]:
         ) from None
     except (DeltaProtocolError, SchemaMismatchError) as error:
         raise Unavailable(
-            f"{what}: the table has a form that this version does not know: {_words(error)}",
+            f"{what}: the table has a form that this version does not know: {error_words(error)}",
             "Use the version of Trailkeeper that wrote it, or undo the change made by other tools.",
         ) from None
     except (DeltaError, PolarsError, OSError) as error:
-        words = _words(error)
+        words = error_words(error)
         raise Unavailable(f"{what} failed: {words}", _remedy(words)) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
         raise Bug(
-            f"{what}: a library panicked: {_words(error)}",
+            f"{what}: a library panicked: {error_words(error)}",
             "Report it with the versions that `trailkeeper doctor` prints.",
         ) from None
 
 
-def _words(error: BaseException) -> str:
-    """One line without query strings, short enough for a log."""
-    line = " ".join(str(error).split()) or type(error).__name__
+def error_words(error: BaseException) -> str:
+    """One line without query strings and native backtraces, short enough for a log."""
+    line = " ".join(_BACKTRACE.split(str(error))[0].split()) or type(error).__name__
     return _SIGNED.sub("?…", line)[:_LONGEST].rstrip(". ")
 
 

@@ -140,6 +140,8 @@ class Stored:
 
     def __init__(self, table: pl.LazyFrame, rows: pl.DataFrame) -> None:
         days = rows[PARTITION].unique().sort().to_list()
+        if None in days:
+            raise ValueError("a received record lies in no day")
         self._places = [table.filter(pl.col(PARTITION).is_in(days))]
         if (rows["placed_by"] != PlacedBy.CREATION_TIME).any():
             elsewhere = ~pl.col(PARTITION).is_in(days)

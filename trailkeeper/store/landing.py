@@ -62,9 +62,10 @@ class FileLanding:
             path.unlink(missing_ok=True)
 
     def set_aside(self, tenant: str, file: str) -> None:
-        """Rename a damaged file: what it still holds is for a person, and no orphan."""
+        """Rename a damaged file: what it still holds is for a person, and no orphan. One that was
+        deleted is nobody's."""
         path = self.path(tenant, file)
-        with disk_errors(path):
+        with disk_errors(path), suppress(FileNotFoundError):  # it may be gone altogether
             path.rename(path.with_name(file + SET_ASIDE))
             sync(path.parent)
 
@@ -214,8 +215,9 @@ class _Pipe:
 def batches(path: Path) -> Iterator[Batch]:
     """The batches of a sealed file, one in memory at a time.
 
-    Raises `DamagedLanding`, and `Unavailable` when the file is gone or the disk refuses; the caller
-    compares the number of rows with the ledger's, which shows a file cut between two batches.
+    Raises `DamagedLanding` for a file that is damaged or was deleted, and `Unavailable` when the
+    disk refuses or is away; the caller compares the number of rows with the ledger's, which shows a
+    file cut between two batches.
     """
     refused: list[OSError] = []
     try:
@@ -226,6 +228,10 @@ def batches(path: Path) -> Iterator[Batch]:
                 read_across_frames=True,
             )
             yield from na.c_array_stream(ipc.InputStream.from_readable(reader))
+    except FileNotFoundError as error:
+        if path.parent.parent.is_dir():
+            raise deleted(path) from None
+        raise unavailable(path, "read", error) from None  # the whole folder: its disk is away
     except OSError as error:
         raise unavailable(path, "read", error) from None
     except (RuntimeError, zstandard.ZstdError):
@@ -260,5 +266,13 @@ def damaged(path: Path) -> DamagedLanding:
     return DamagedLanding(
         f"the landing file {path} is damaged",
         "Check the disk: what it held is pulled again.",
+        file=path.name,
+    )
+
+
+def deleted(path: Path) -> DamagedLanding:
+    return DamagedLanding(
+        f"the landing file {path} was deleted before its records were stored",
+        "Keep clean-up jobs away from the data folder: what it held is pulled again.",
         file=path.name,
     )

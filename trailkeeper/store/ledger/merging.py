@@ -63,6 +63,11 @@ class Merging(OverEngine):
             if connection.execute(_RENEW, {**held, "until": until}).rowcount == 0:
                 raise taken_over(merge)
 
+    def release_merge(self, merge: Merge, now: datetime) -> None:
+        with self._writing() as connection:
+            held = {"merge": merge.id, "its_epoch": merge.epoch}
+            connection.execute(_RENEW, {**held, "until": now})
+
     def close_merge(self, merge: Merge, counts: dict[int, MergeCounts], now: datetime) -> None:
         with self._writing() as connection:
             held = {"merge": merge.id, "its_epoch": merge.epoch}
