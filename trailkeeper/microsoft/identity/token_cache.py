@@ -10,13 +10,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import redis
 import structlog
 from redis.backoff import NoBackoff
+from redis.exceptions import LockNotOwnedError
+from redis.lock import Lock
 from redis.retry import Retry
 
 from trailkeeper.errors import Transient, Unavailable
@@ -35,10 +37,6 @@ if (now or '') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then redis.call('DEL', KEYS[1])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1
-"""
-_RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
 """
 
 
@@ -144,16 +142,22 @@ class RedisTokens:
 
     def try_lock(self, owner: str) -> str:
         name = secrets.token_hex(8)
-        milliseconds = int(LOCK_SECONDS * 1000)
-        got = self._call(lambda: self._redis.set(_lock_key(owner), name, nx=True, px=milliseconds))
-        return name if got else ""
+        return name if self._call(lambda: self._lock(owner).acquire(token=name)) else ""
 
     def unlock(self, owner: str, name: str) -> None:
-        self._call(lambda: self._redis.eval(_RELEASE, 1, _lock_key(owner), name))
+        """A lock that has expired meanwhile is somebody else's, and is left alone."""
+        with suppress(LockNotOwnedError):
+            self._call(lambda: self._lock(owner).do_release(name))
+
+    def _lock(self, owner: str) -> Lock:
+        key = _lock_key(owner)
+        return Lock(self._redis, key, timeout=LOCK_SECONDS, blocking=False, thread_local=False)
 
     def _call(self, ask: Callable[[], Any]) -> Any:
         try:
             return ask()
+        except LockNotOwnedError:
+            raise
         except redis.RedisError as error:
             raise StoreDown(
                 f"Redis cannot be used: {type(error).__name__}",
