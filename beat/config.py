@@ -8,13 +8,15 @@ from typing import Any
 from beat.ticks import TICKS
 from trailkeeper.errors import TrailkeeperError
 from trailkeeper.settings import Settings, find_folder, load
+from wire.transport import kombu_url, transport
 
 
 def _settings() -> Settings:
     try:
         settings = load(find_folder())
         settings.broker_url()
-        settings.make_data_folder()  # beat keeps its schedule there, and may be first
+        settings.make_data_folder()  # beat may be first
+        settings.message_key()
     except TrailkeeperError as error:
         print(f"trailkeeper: {error}", file=sys.stderr)  # noqa: T201 - the door's own words
         raise SystemExit(2) from None
@@ -22,7 +24,8 @@ def _settings() -> Settings:
 
 
 _ours = _settings()
-broker_url = _ours.broker_url()
+broker_url = kombu_url(_ours.broker_url())
+broker_transport = transport(_ours.broker_url(), _ours.message_key())
 beat_schedule_filename = str(_ours.service.data / "beat-schedule")
 task_ignore_result = True
 task_serializer = "json"

@@ -24,7 +24,7 @@ from trailkeeper import settings
 from trailkeeper.messages import QUEUE_OF, Queue, Task
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("trailkeeper", "worker", "beat", "sandbox")
+PACKAGES = ("trailkeeper", "worker", "beat", "wire", "sandbox")
 
 
 @cache
@@ -141,7 +141,7 @@ def test_what_is_imported_is_asked_for() -> None:
     missing = {
         f"{path}: {module}"
         for path, code in _texts()
-        if path.suffix == ".py" and path.parts[0] in ("trailkeeper", "worker", "beat")
+        if path.suffix == ".py" and path.parts[0] in ("trailkeeper", "worker", "beat", "wire")
         for module in _imported(code) - sys.stdlib_module_names - set(PACKAGES)
         if wanted.isdisjoint(map(_name, known.get(module, [])))
     }
@@ -299,7 +299,7 @@ def test_only_settings_read_the_environment() -> None:
     readers = {
         str(path)
         for path, text in _texts()
-        if path.suffix == ".py" and path.parts[0] in ("trailkeeper", "worker", "beat")
+        if path.suffix == ".py" and path.parts[0] in ("trailkeeper", "worker", "beat", "wire")
         if re.search(r"os\.(environ|getenv)", text)
     }
     assert readers == {"trailkeeper/settings/environment.py", "trailkeeper/process/children.py"}
@@ -310,13 +310,13 @@ def test_suppressions_say_why() -> None:
     bare = [
         place
         for place in _found(r"# noqa(?!: ?[A-Z]+[0-9]+)|# type: ignore(?!\[)")
-        if place.startswith(("trailkeeper/", "worker/", "beat/"))
+        if place.startswith(("trailkeeper/", "worker/", "beat/", "wire/"))
     ]
     assert bare == []
     silent = [
         place
         for place in _found(r"# noqa: [A-Z0-9, ]+$|# type: ignore\[[a-z-, ]+\]$")
-        if place.startswith(("trailkeeper/", "worker/", "beat/"))
+        if place.startswith(("trailkeeper/", "worker/", "beat/", "wire/"))
     ]
     assert silent == []
 
@@ -438,7 +438,7 @@ def test_the_log_reference_names_every_event() -> None:
 
 def _events(path: Path, code: str) -> Iterator[str]:
     """The first argument of every `log.…(…)`; one that is not a constant fails the test."""
-    if path.suffix != ".py" or path.parts[0] not in ("trailkeeper", "worker", "beat"):
+    if path.suffix != ".py" or path.parts[0] not in ("trailkeeper", "worker", "beat", "wire"):
         return
     levels = {"debug", "info", "warning", "error", "exception", "critical"}
     for node in ast.walk(ast.parse(code)):

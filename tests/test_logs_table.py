@@ -36,7 +36,7 @@ class Event:
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
     """Every call of a method of `log` or `_log`, with the file and line where it stands."""
-    for package in ("trailkeeper", "worker", "beat"):
+    for package in ("trailkeeper", "worker", "beat", "wire"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call) and _logs(node.func):

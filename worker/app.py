@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import Celery
 from celery.signals import (
+    heartbeat_sent,
     setup_logging,
     worker_init,
     worker_process_init,
@@ -15,6 +18,7 @@ from trailkeeper.process.garbage import collect_seldom
 from trailkeeper.process.leash import die_with_parent
 from trailkeeper.process.memory import forbid_core_files
 from worker import world
+from worker.drops import dropped
 
 app = Celery("trailkeeper", include=["worker.tasks"])
 app.config_from_object("worker.config")
@@ -27,9 +31,17 @@ def _logging(**_: object) -> None:
 
 
 @worker_init.connect
-def _begin(**_: object) -> None:
+def _begin(sender: Any = None, **_: object) -> None:
     """Before the fork, so that no child is ever without it."""
     forbid_core_files()
+    folder = world.settings().service.data / "metrics"
+    dropped.begin(str(getattr(sender, "hostname", "")), folder)
+
+
+@heartbeat_sent.connect
+def _say(**_: object) -> None:
+    """What the end of a flood left unsaid."""
+    dropped.say()
 
 
 @worker_process_init.connect

@@ -9,23 +9,29 @@ import sys
 
 from kombu.entity import Queue as KombuQueue
 
-from trailkeeper.errors import ConfigurationError
+from trailkeeper.errors import TrailkeeperError
 from trailkeeper.messages import QUEUE_OF, Queue
 from trailkeeper.settings import Settings, find_folder, load
+from wire.transport import kombu_url, transport
+from worker.drops import dropped
 
 
 def _settings() -> Settings:
     try:
         settings = load(find_folder())
         settings.broker_url()
-    except ConfigurationError as error:
+        settings.message_key()
+    except TrailkeeperError as error:
         print(f"trailkeeper: {error}", file=sys.stderr)  # noqa: T201 - the door's own words
         raise SystemExit(2) from None
     return settings
 
 
 _ours = _settings()
-broker_url = _ours.broker_url()
+broker_url = kombu_url(_ours.broker_url())
+broker_transport = transport(_ours.broker_url(), _ours.message_key(), dropped)
+# A key of the wrong type, a full Redis: an error of one command, and no reason to end.
+broker_channel_error_retry = True
 
 task_ignore_result = True
 task_acks_late = True

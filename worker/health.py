@@ -26,9 +26,10 @@ from celery import Celery
 from celery.utils.nodenames import host_format
 from kombu.exceptions import OperationalError
 
-from trailkeeper.errors import ConfigurationError
+from trailkeeper.errors import TrailkeeperError
 from trailkeeper.messages import Queue
 from trailkeeper.settings import Settings, find_folder, load
+from wire.transport import kombu_url, transport
 
 SCHEDULE_FILE = "beat-schedule"
 """its name in the data folder, as beat/config.py sets it; a database may append a suffix"""
@@ -82,7 +83,9 @@ def judge(role: Role, settings: Settings, now: datetime, *, anywhere: bool = Fal
 
 def _queue(settings: Settings) -> Celery:
     """An app that only asks: the worker's own would load every task."""
-    queue = Celery("trailkeeper-health", broker=settings.broker_url(), set_as_current=False)
+    url = settings.broker_url()
+    queue = Celery("trailkeeper-health", broker=kombu_url(url), set_as_current=False)
+    queue.conf.broker_transport = transport(url, settings.message_key())
     queue.conf.broker_transport_options = {
         "socket_connect_timeout": _CONNECT_SECONDS,
         "socket_timeout": _ANSWER_SECONDS,
@@ -131,7 +134,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         settings = load(find_folder())
         health = judge(role, settings, datetime.now(UTC), anywhere=asked.anywhere)
-    except ConfigurationError as error:
+    except TrailkeeperError as error:
         health = Health(False, f"{role.value}: {error}")
     print(health.line)  # noqa: T201 - the line is what a probe records
     return 0 if health.alive else 1

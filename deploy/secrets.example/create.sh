@@ -20,6 +20,7 @@ make() {
     echo "made $folder/$name"
 }
 make redis_password openssl rand -hex 32
+make message_key openssl rand -base64 32
 make ledger_password openssl rand -hex 32
 make token_key openssl rand -base64 32
 # Opens nothing until the first change of the key, when the old key takes its place.

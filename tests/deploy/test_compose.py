@@ -124,7 +124,7 @@ def test_example_configuration_fits() -> None:
 def test_beat_sees_little() -> None:
     """Beat has the one secret it needs, no way out, and a disk of its own for its schedule."""
     beat = SERVICES["beat"]
-    assert beat["secrets"] == ["redis_password"]
+    assert beat["secrets"] == ["redis_password", "message_key"]
     assert beat["networks"] == ["inside"]
     assert "beat:/var/lib/trailkeeper" in beat["volumes"]
     assert not any("/var/lib" in mount for mount in beat["tmpfs"])

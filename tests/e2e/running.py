@@ -22,6 +22,7 @@ from trailkeeper.bootstrap import World
 from trailkeeper.messages import QUEUE_OF, Task
 from trailkeeper.model.window import parse_instant
 from trailkeeper.settings import load
+from wire.transport import transport
 
 
 @dataclass
@@ -67,7 +68,9 @@ class Service:
     def tick(self) -> None:
         """One more tick, as a second beat would send: it may come at any time and changes nothing,
         and spares the test the wait for the next full minute."""
+        key = load(self.configuration).message_key()
         with Celery(broker=self.redis.url) as app:
+            app.conf.broker_transport = transport(self.redis.url, key)
             app.send_task(Task.TICK_COLLECT.value, queue=QUEUE_OF[Task.TICK_COLLECT].value)
 
     def stop(self) -> None:

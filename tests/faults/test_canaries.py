@@ -31,6 +31,8 @@ from tests.faults.canaries import (
 from tests.microsoft.identity import make_pair
 from tests.servers.redis import RedisServer, redis_server
 from trailkeeper.messages import Queue, Task
+from trailkeeper.settings import load
+from wire.transport import transport
 
 pytestmark = pytest.mark.slow
 
@@ -132,6 +134,8 @@ def trouble(scene: Scene) -> None:
     ):
         control.set_fault(name, TENANT, times=2, calls=calls, chance=0.5)
     queue = Celery(broker=scene.redis.url, set_as_current=False)
+    key = load(scene.running.configuration).message_key()
+    queue.conf.broker_transport = transport(scene.redis.url, key)
     for words in (["no number"], [], [1, 2, 3]):  # ends in a traceback in the worker's log
         queue.send_task(Task.PULL_SEGMENT.value, args=words, queue=Queue.PULL.value)
 

@@ -32,6 +32,9 @@ class ServiceSettings(Section):
     the workers of this machine can read. Set it when several hosts share one Redis."""
     token_key_previous: SecretReference | None = None
     """the key before the last change: still read, no longer written"""
+    message_key: SecretReference | None = None
+    """32 bytes in base64 that sign messages between beat and workers; None: a key file under
+    `data`. Set it where beat and the workers do not share that folder."""
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     """pulling processes that `trailkeeper up` starts"""
     searches_per_tenant: Annotated[int, Field(ge=1, le=10)] = 3

@@ -12,9 +12,12 @@ from trailkeeper.settings.clouds import CloudSettings
 from trailkeeper.settings.collection import CollectionSettings
 from trailkeeper.settings.environment import MAIN_FILE, REDIS_VARIABLE, variable
 from trailkeeper.settings.fields import Section, why
+from trailkeeper.settings.key_file import decoded_key, key_file
 from trailkeeper.settings.mail import MailSettings
 from trailkeeper.settings.service import ServiceSettings
 from trailkeeper.settings.tenant import TenantSettings
+
+MESSAGE_KEY_FILE = "message.key"
 
 
 class Settings(Section):
@@ -56,6 +59,16 @@ class Settings(Section):
                 "Workers and beat meet in Redis: name one, or run `trailkeeper up`, which has it.",
             )
         return self.redis_url
+
+    def message_key(self) -> bytes:
+        """What signs messages between beat and workers; without a setting a file under `data`.
+
+        Raises `ConfigurationError` for a key that is no base64 of 32 bytes, `Unavailable` when the
+        data folder cannot be written.
+        """
+        if reference := self.service.message_key:
+            return decoded_key(self.secret(reference), "service.message_key")
+        return key_file(self.service.data / MESSAGE_KEY_FILE, "service.message_key")
 
     def make_data_folder(self) -> Path:
         """`service.data`, made if absent. Raises `Unavailable` when it cannot be."""

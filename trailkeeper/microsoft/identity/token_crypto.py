@@ -7,22 +7,17 @@ does not open.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import os
 import secrets
-import tempfile
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from trailkeeper.errors import ConfigurationError, Unavailable
+from trailkeeper.errors import ConfigurationError
 from trailkeeper.settings import Settings
+from trailkeeper.settings.key_file import KEY_SIZE, decoded_key, key_file
 
 _MAGIC = b"TK1"
-_KEY_SIZE = 32
 _HEADER = len(_MAGIC) + 8
 _NONCE = 12
 KEY_FILE = "token.key"
@@ -36,9 +31,9 @@ class TokenKeys:
     def __init__(self, current: bytes, *previous: bytes) -> None:
         """32 bytes each. Raises `ConfigurationError` for another length."""
         for key in (current, *previous):
-            if len(key) != _KEY_SIZE:
+            if len(key) != KEY_SIZE:
                 raise ConfigurationError(
-                    f"a token key has {len(key)} bytes instead of {_KEY_SIZE}",
+                    f"a token key has {len(key)} bytes instead of {KEY_SIZE}",
                     "Make one with `openssl rand -base64 32`.",
                 )
         self._current = _key_id(current)
@@ -77,48 +72,12 @@ def token_keys(settings: Settings) -> TokenKeys:
     """
     service = settings.service
     if service.token_key is None:
-        current = _key_file(service.data / KEY_FILE)
+        current = key_file(service.data / KEY_FILE, "service.token_key")
     else:
-        current = _decoded(settings.secret(service.token_key), "service.token_key")
+        current = decoded_key(settings.secret(service.token_key), "service.token_key")
     if service.token_key_previous is None:
         return TokenKeys(current)
-    previous = _decoded(settings.secret(service.token_key_previous), "service.token_key_previous")
+    previous = decoded_key(
+        settings.secret(service.token_key_previous), "service.token_key_previous"
+    )
     return TokenKeys(current, previous)
-
-
-def _decoded(text: str, name: str) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != _KEY_SIZE:
-        raise ConfigurationError(
-            f"{name} is not {_KEY_SIZE} bytes in base64", "Make one with `openssl rand -base64 32`."
-        )
-    return key
-
-
-def _key_file(path: Path) -> bytes:
-    """Read the key file, or make it: linked into place whole, so that one of many starters wins."""
-    try:
-        if not path.exists():
-            _make_key_file(path)
-        return _decoded(path.read_text(encoding="ascii"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (getattr(error, "strerror", None) or "it is not text").lower()
-        raise Unavailable(
-            f"the key file {path} cannot be used: {reason}",
-            "Make the data folder writable for this user, or set service.token_key.",
-        ) from None
-
-
-def _make_key_file(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".token-key-") as file:  # mode 0600
-        file.write(base64.b64encode(secrets.token_bytes(_KEY_SIZE)))
-        file.flush()
-        os.fsync(file.fileno())
-        try:
-            os.link(file.name, path)
-        except FileExistsError:
-            return  # another process was first: its key is the key
