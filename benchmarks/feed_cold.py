@@ -29,7 +29,7 @@ from benchmarks.lab import TENANT, Lab, lab
 from trailkeeper import logs
 from trailkeeper.bootstrap import World
 from trailkeeper.microsoft.activity.source import THREADS
-from trailkeeper.model.feed import content_types
+from trailkeeper.model.feed.rules import content_types
 from trailkeeper.model.segment import MergeCounts, NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from benchmarks.lab import _PASSWORD, TENANT, Lab
 from trailkeeper.bootstrap import World
-from trailkeeper.model.blob import percentile
+from trailkeeper.model.feed.blob import percentile
 from trailkeeper.settings import load
 
 GRACE = timedelta(minutes=3)

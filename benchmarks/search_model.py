@@ -24,10 +24,10 @@ from sandbox.tenants import Directory, Tenant
 from trailkeeper.model.density import Density
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.planning import Cadence, plan_range
-from trailkeeper.model.search import Choice, SearchAnswer, SearchLimits, SessionAnswer
-from trailkeeper.model.search_habits import SearchHabits
-from trailkeeper.model.search_port import SearchPort
-from trailkeeper.model.search_walk import SearchWalk
+from trailkeeper.model.search.answer.rows import Choice, SearchAnswer, SearchLimits, SessionAnswer
+from trailkeeper.model.search.habits import SearchHabits
+from trailkeeper.model.search.port import SearchPort
+from trailkeeper.model.search.walk import SearchWalk
 from trailkeeper.model.segment import Lease, Leased, NewSegment, Segment, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn

@@ -9,9 +9,9 @@ import pytest
 
 from tests.contract.ledger_words import HOUR, MANY, T0, at, file_of, plan
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobMark, BlobState
+from trailkeeper.model.feed.blob import LOOK_AGAIN, Blob, BlobMark, BlobState
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.segment import Finding, Leased, MergeCounts, NewSegment, Purpose, Verdict
-from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.store.ledger import SqlLedger, open_ledger

@@ -21,7 +21,7 @@ from tests.days import MONDAY
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.microsoft.exchange.source import ExchangeSource
 from trailkeeper.model.coverage import Coverage
-from trailkeeper.model.search import SearchLimits
+from trailkeeper.model.search.answer.rows import SearchLimits
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, iso
 from trailkeeper.settings import load

@@ -21,7 +21,7 @@ from tests.e2e.running import coverage, exported, service, trailkeeper, until
 from tests.servers.redis import RedisServer
 from trailkeeper.bootstrap import SystemClock, World
 from trailkeeper.model.coverage import Coverage
-from trailkeeper.model.feed import CONTENT_TYPES, plan_feed_range
+from trailkeeper.model.feed.rules import CONTENT_TYPES, plan_feed_range
 from trailkeeper.model.segment import NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, union

@@ -6,10 +6,10 @@ from pathlib import Path
 from tests.mail.reports import coverage, figures, month_report, write_csv
 from trailkeeper.mail.measured import WORKLOADS_SHOWN, match_text, workload_rows
 from trailkeeper.mail.render import ReportRenderer
-from trailkeeper.model.lag import ContentLag
-from trailkeeper.model.match import Match
+from trailkeeper.model.feed.lag import ContentLag
+from trailkeeper.model.measures.match import Match
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.report import MonthReport
-from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source, Stream
 
 FEED = Stream("contoso", Source.ACTIVITY)

@@ -8,7 +8,7 @@ import pytest
 
 from trailkeeper.microsoft.activity.blob import UnreadableBlob, lag_seconds, read_blob
 from trailkeeper.microsoft.records import RecordReader
-from trailkeeper.model.blob import Blob
+from trailkeeper.model.feed.blob import Blob
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from trailkeeper.microsoft.activity import fetch as activity_fetch
 from trailkeeper.microsoft.activity.client import ActivityClient, ServiceClock
 from trailkeeper.microsoft.activity.fetch import Fetching
 from trailkeeper.microsoft.http.answer import Answer
-from trailkeeper.model.blob import MOST_ATTEMPTS, Blob, BlobState
+from trailkeeper.model.feed.blob import MOST_ATTEMPTS, Blob, BlobState
 from trailkeeper.ports.budget import Asked
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from trailkeeper.errors import AnswerTooLarge, Transient
 from trailkeeper.microsoft.activity import fetch as activity_fetch
 from trailkeeper.microsoft.activity.fetch import Fetching
 from trailkeeper.microsoft.http.answer import Answer
-from trailkeeper.model.blob import Blob, BlobState
+from trailkeeper.model.feed.blob import Blob, BlobState
 from trailkeeper.model.record import RecordColumns
 
 LARGE, SMALL = 20_000, 1_000

@@ -19,8 +19,8 @@ from trailkeeper.microsoft.activity.listing import Pages, listed_blobs
 from trailkeeper.microsoft.activity.source import _Pull
 from trailkeeper.microsoft.activity.subscriptions import Subscriptions
 from trailkeeper.microsoft.http.answer import Answer
-from trailkeeper.model.blob import Blob
-from trailkeeper.model.feed import listings
+from trailkeeper.model.feed.blob import Blob
+from trailkeeper.model.feed.rules import listings
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports.budget import Asked
 from trailkeeper.store.ledger import SqlLedger

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trailkeeper.errors import Transient
 from trailkeeper.microsoft.exchange.page import ExchangePage, read_page
 from trailkeeper.microsoft.records import RecordReader
-from trailkeeper.model.search import UNTIMED
+from trailkeeper.model.search.answer.rows import UNTIMED
 
 SEEN = datetime(2026, 11, 1, tzinfo=UTC)
 DATE = "2026-10-05T10:00:00.0000000+00:00"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from tests.clocks import HandClock
 from trailkeeper.errors import Unavailable
 from trailkeeper.microsoft.exchange.source import OrderNote, habits_key, order_key
-from trailkeeper.model.search import Choice, Order, SearchAnswer, SearchLimits
-from trailkeeper.model.search_habits import PROVEN_FOR, CountMeaning, SearchHabits
+from trailkeeper.model.search.answer.rows import Choice, Order, SearchAnswer, SearchLimits
+from trailkeeper.model.search.habits import PROVEN_FOR, CountMeaning, SearchHabits
 from trailkeeper.model.window import Window
 from trailkeeper.ports.notes import Notebook
 from trailkeeper.store.ledger import SqlLedger

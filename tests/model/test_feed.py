@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailkeeper.model.blob import BlobLag, lags
 from trailkeeper.model.coverage import derive
-from trailkeeper.model.feed import (
+from trailkeeper.model.feed.blob import BlobLag, lags
+from trailkeeper.model.feed.rules import (
     LOOKBACK,
     FeedCadence,
     Look,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.test_planning import CADENCE, Planned
-from trailkeeper.model.lateness import (
+from trailkeeper.model.measures.lateness import (
     ENOUGH_DAYS,
     ENOUGH_RECORDS,
     Arrived,
@@ -20,8 +20,8 @@ from trailkeeper.model.lateness import (
     over_days,
     slowest,
 )
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.segment import Finding, Purpose, Verdict
-from trailkeeper.model.spread import Spread
 from trailkeeper.model.window import Window, subtract
 
 BEGUN = datetime(2026, 9, 1, tzinfo=UTC)

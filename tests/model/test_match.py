@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailkeeper.model.match import HOURS_NAMED, DayMatch, Match, Missed, over_days
-from trailkeeper.model.spread import Spread
+from trailkeeper.model.measures.match import HOURS_NAMED, DayMatch, Match, Missed, over_days
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.stream import Source
 
 AT = datetime(2026, 10, 2, 3, tzinfo=UTC)

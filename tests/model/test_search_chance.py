@@ -15,9 +15,9 @@ import pytest
 
 from tests.model.test_search_share import Others
 from tests.model.test_search_walk import CAP, DAY, LIMITS, Service, _missing_but_proven
-from trailkeeper.model.search import SECOND, Choice, SearchAnswer
-from trailkeeper.model.search_habits import SearchHabits
-from trailkeeper.model.search_walk import SearchWalk
+from trailkeeper.model.search.answer.rows import SECOND, Choice, SearchAnswer
+from trailkeeper.model.search.habits import SearchHabits
+from trailkeeper.model.search.walk import SearchWalk
 from trailkeeper.model.segment import Finding
 from trailkeeper.model.window import Window, subtract
 

@@ -23,11 +23,11 @@ from tests.model.test_search_walk import (
 )
 from trailkeeper.errors import Lost
 from trailkeeper.model.density import Density, hour_number
-from trailkeeper.model.search import SearchAnswer, micros
-from trailkeeper.model.search_empty import HEARD, EmptyAnswers
-from trailkeeper.model.search_habits import SearchHabits
-from trailkeeper.model.search_walk import SearchWalk
-from trailkeeper.model.search_witness import KEPT, Witness, Witnesses
+from trailkeeper.model.search.answer.rows import SearchAnswer, micros
+from trailkeeper.model.search.emptiness.credibility import HEARD, EmptyAnswers
+from trailkeeper.model.search.emptiness.sentinel import KEPT, Witness, Witnesses
+from trailkeeper.model.search.habits import SearchHabits
+from trailkeeper.model.search.walk import SearchWalk
 from trailkeeper.model.segment import Verdict
 from trailkeeper.model.window import Window, subtract
 

@@ -19,10 +19,10 @@ from tests.model.test_search_walk import (
     _spread,
 )
 from trailkeeper.model.density import Density
-from trailkeeper.model.search import Choice
-from trailkeeper.model.search_doubt import Doubts
-from trailkeeper.model.search_share import shares
-from trailkeeper.model.search_walk import SearchWalk
+from trailkeeper.model.search.answer.doubt import Doubts
+from trailkeeper.model.search.answer.rows import Choice
+from trailkeeper.model.search.sharing import shares
+from trailkeeper.model.search.walk import SearchWalk
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, subtract, total, union
 

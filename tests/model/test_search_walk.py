@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trailkeeper.errors import AnswerTooLarge, Lost, NeedsPerson, Throttled, Transient
-from trailkeeper.model.search import (
+from trailkeeper.model.search.answer.doubt import COUNT_ZERO, Doubts
+from trailkeeper.model.search.answer.rows import (
     Choice,
     Order,
     SearchAnswer,
@@ -23,12 +24,11 @@ from trailkeeper.model.search import (
     SessionAnswer,
     micros,
 )
-from trailkeeper.model.search_doubt import COUNT_ZERO, Doubts
-from trailkeeper.model.search_empty import EmptyAnswers
-from trailkeeper.model.search_habits import SearchHabits
-from trailkeeper.model.search_port import SearchPort
-from trailkeeper.model.search_walk import SearchWalk
-from trailkeeper.model.search_witness import Witness, Witnesses
+from trailkeeper.model.search.emptiness.credibility import EmptyAnswers
+from trailkeeper.model.search.emptiness.sentinel import Witness, Witnesses
+from trailkeeper.model.search.habits import SearchHabits
+from trailkeeper.model.search.port import SearchPort
+from trailkeeper.model.search.walk import SearchWalk
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, subtract, total

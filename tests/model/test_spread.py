@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailkeeper.model.blob import percentile
-from trailkeeper.model.lag import ContentLag, summed
-from trailkeeper.model.spread import Spread, bound_of, class_of, rough
+from trailkeeper.model.feed.blob import percentile
+from trailkeeper.model.feed.lag import ContentLag, summed
+from trailkeeper.model.measures.spread import Spread, bound_of, class_of, rough
 
 DURATIONS = st.lists(
     st.tuples(st.floats(-10, 10_000_000), st.integers(1, 1_000)), min_size=1, max_size=30

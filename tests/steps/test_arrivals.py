@@ -10,7 +10,7 @@ import pytest
 from tests.clocks import HandClock
 from tests.configured import settings_of
 from tests.store.lake_words import T0, TENANT, World, columns, record
-from trailkeeper.model.lateness import ENOUGH_DAYS
+from trailkeeper.model.measures.lateness import ENOUGH_DAYS
 from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from trailkeeper.model.feed import REFUSED
+from trailkeeper.model.feed.rules import REFUSED
 from trailkeeper.model.segment import (
     Finding,
     Landed,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.configured import settings_of
-from trailkeeper.model.feed import SEVEN_DAYS_ONLY
+from trailkeeper.model.feed.rules import SEVEN_DAYS_ONLY
 from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window

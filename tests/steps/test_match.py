@@ -10,7 +10,7 @@ import pytest
 
 from tests.configured import settings_of
 from tests.store.lake_words import T0, TENANT, World
-from trailkeeper.model.match import TOPIC, DayMatch
+from trailkeeper.model.measures.match import TOPIC, DayMatch
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.store.lake_words import T0, TENANT, World, columns, record
-from trailkeeper.model.spread import Spread
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 

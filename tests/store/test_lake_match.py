@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.store.lake_words import DAY, T0, TENANT, World, columns, record
-from trailkeeper.model.match import Match, Missed
-from trailkeeper.model.spread import Spread
+from trailkeeper.model.measures.match import Match, Missed
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.store.lake import DeltaLake
 

@@ -25,7 +25,7 @@ from tests.contract.ledger_words import (
 )
 from tests.servers.postgres import Postgres
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.blob import Blob, BlobMark, BlobState
+from trailkeeper.model.feed.blob import Blob, BlobMark, BlobState
 from trailkeeper.model.segment import Leased, SegmentState
 from trailkeeper.store.database import open_database
 from trailkeeper.store.engines import writing

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from trailkeeper.bootstrap import World
     from trailkeeper.model.coverage import Coverage, Stretch
-    from trailkeeper.model.lag import ContentLag
-    from trailkeeper.model.match import Match
+    from trailkeeper.model.feed.lag import ContentLag
+    from trailkeeper.model.measures.match import Match
     from trailkeeper.model.stream import Source
     from trailkeeper.model.window import Window
     from trailkeeper.settings import TenantSettings
@@ -146,8 +146,8 @@ def _print(screen: Console, coverage: Coverage) -> None:
 
 def _matched(match: Match, source: Source) -> str:
     """What this source missed of what it and another one should both have brought."""
-    from trailkeeper.model.match import rate
-    from trailkeeper.model.spread import rough
+    from trailkeeper.model.measures.match import rate
+    from trailkeeper.model.measures.spread import rough
 
     others = " and ".join(sorted(other.value for other in match.missed if other is not source))
     missed, total = match.missed_by(source), match.total
@@ -161,7 +161,7 @@ def _matched(match: Match, source: Source) -> str:
 
 def _lag(lag: ContentLag) -> str:
     """Of each half of the way the median and what 19 in 20 do not exceed."""
-    from trailkeeper.model.spread import rough
+    from trailkeeper.model.measures.spread import rough
 
     theirs = [rough(lag.theirs.quantile(share)) for share in (0.5, 0.95)]
     text = (

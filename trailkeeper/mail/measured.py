@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trailkeeper.mail.wording import counted, number, shown
-from trailkeeper.model.lag import summed
-from trailkeeper.model.match import Match, rate
+from trailkeeper.model.feed.lag import summed
+from trailkeeper.model.measures.match import Match, rate
+from trailkeeper.model.measures.spread import Spread, rough
 from trailkeeper.model.report import MonthReport
 from trailkeeper.model.sources import title_of
-from trailkeeper.model.spread import Spread, rough
 
 TIMES_NOTE = (
     "Half of the records took no longer than the first time, 19 in 20 no longer than the second."

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from trailkeeper.model.lag import ContentLag
-from trailkeeper.model.match import Match
+from trailkeeper.model.feed.lag import ContentLag
+from trailkeeper.model.measures.match import Match
 from trailkeeper.model.segment import MISSING, Finding, MergeCounts, Verdict
 from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source, Stream

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from trailkeeper.model import feed
 from trailkeeper.model.density import Density
-from trailkeeper.model.feed import FeedCadence
-from trailkeeper.model.lateness import Lateness
+from trailkeeper.model.feed import rules as feed
+from trailkeeper.model.feed.rules import FeedCadence
+from trailkeeper.model.measures.lateness import Lateness
 from trailkeeper.model.planning import Cadence, Frontier, plan_range, plan_stream
 from trailkeeper.model.segment import Finding, NewSegment
 from trailkeeper.model.stream import Source, Stream

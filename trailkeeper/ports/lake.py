@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
-from trailkeeper.model.match import Match
+from trailkeeper.model.measures.match import Match
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.report import Figures
 from trailkeeper.model.segment import (
     LandedSegment,
     Merge,
     MergeCounts,
 )
-from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 

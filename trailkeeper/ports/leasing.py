@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from trailkeeper.model.blob import BlobMark
+from trailkeeper.model.feed.blob import BlobMark
 from trailkeeper.model.segment import (
     Finding,
     Landed,

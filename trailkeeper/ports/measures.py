@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Protocol
 
-from trailkeeper.model.lag import ContentLag
+from trailkeeper.model.feed.lag import ContentLag
 from trailkeeper.model.window import Window
 
 

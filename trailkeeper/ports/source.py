@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from trailkeeper.errors import NeedsPerson, TrailkeeperError
-from trailkeeper.model.blob import BlobMark
+from trailkeeper.model.feed.blob import BlobMark
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.segment import (
     Finding,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from trailkeeper.model.blob import Blob, BlobLag, Work
+from trailkeeper.model.feed.blob import Blob, BlobLag, Work
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from trailkeeper.model.feed import FeedCadence
+from trailkeeper.model.feed.rules import FeedCadence
 from trailkeeper.model.planning import Cadence
 from trailkeeper.model.sources import Known
 from trailkeeper.settings.fields import Duration, Section
@@ -28,7 +28,7 @@ class CollectionSettings(Section):
     segment_length: Duration = timedelta(days=31)
     reread_after: tuple[Duration, ...] = Cadence().reread_after
     feed_interval: Duration = FeedCadence().interval
-    """how often the Activity feed is asked; see `trailkeeper.model.feed.FeedCadence`"""
+    """how often the Activity feed is asked; see `trailkeeper.model.feed.rules.FeedCadence`"""
     feed_safety_lag: Duration = FeedCadence().safety_lag
     feed_relist_after: tuple[Duration, ...] = FeedCadence().relist_after
     """ages at which the feed's closed hours are listed again for late blobs"""

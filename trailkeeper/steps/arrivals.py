@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from trailkeeper.model.lateness import (
+from trailkeeper.model.measures.lateness import (
     ON_TIME,
     REMEMBERED,
     Lateness,

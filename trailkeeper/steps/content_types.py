@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from trailkeeper.errors import NeedsPerson
-from trailkeeper.model.feed import HOUR, LOOKBACK, lacking, refused_types
+from trailkeeper.model.feed.rules import HOUR, LOOKBACK, lacking, refused_types
 from trailkeeper.model.segment import NewSegment, Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window, subtract

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from trailkeeper.model.coverage import Coverage, Stretch, derive
-from trailkeeper.model.lag import ContentLag
-from trailkeeper.model.match import TOPIC, Match, over_days
+from trailkeeper.model.feed.lag import ContentLag
+from trailkeeper.model.measures.match import TOPIC, Match, over_days
 from trailkeeper.model.segment import MISSING, Segment, SegmentState, Verdict
 from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source, Stream

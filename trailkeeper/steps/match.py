@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from trailkeeper.model.coverage import Coverage
-from trailkeeper.model.match import TOPIC, DayMatch, Match
+from trailkeeper.model.measures.match import TOPIC, DayMatch, Match
 from trailkeeper.model.sources import known_rules, rules_of
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Axis, Window, subtract

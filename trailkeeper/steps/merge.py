@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from trailkeeper.errors import DamagedLanding, LeaseLost, TrailkeeperError, Transient
-from trailkeeper.model.lateness import lateness_key
+from trailkeeper.model.measures.lateness import lateness_key
 from trailkeeper.model.segment import (
     MISSING,
     Finding,

@@ -21,7 +21,7 @@ from trailkeeper.errors import (
     TrailkeeperError,
     Transient,
 )
-from trailkeeper.model.feed import refused_types
+from trailkeeper.model.feed.rules import refused_types
 from trailkeeper.model.segment import (
     MISSING,
     Finding,

@@ -20,10 +20,10 @@ import structlog
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from trailkeeper.errors import TrailkeeperError
-from trailkeeper.model.match import Match
+from trailkeeper.model.measures.match import Match
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.report import Figures
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
-from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
 from trailkeeper.store import lake_arrivals, lake_export, lake_figures, lake_match

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from trailkeeper.model.spread import STEP, Spread
+from trailkeeper.model.measures.spread import STEP, Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 from trailkeeper.store.lake_figures import NO_VALUE

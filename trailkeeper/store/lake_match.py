@@ -8,8 +8,8 @@ from datetime import datetime
 
 import polars as pl
 
-from trailkeeper.model.match import HOURS_NAMED, Match, Missed
-from trailkeeper.model.spread import STEP, Spread
+from trailkeeper.model.measures.match import HOURS_NAMED, Match, Missed
+from trailkeeper.model.measures.spread import STEP, Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.store.lake_figures import NO_VALUE
 
@@ -68,7 +68,7 @@ def _counted(matched: pl.LazyFrame, sources: Collection[Source]) -> pl.LazyFrame
 
 
 def _spread(matched: pl.LazyFrame, source: Source, since: datetime | None) -> pl.LazyFrame:
-    """Classes of `model.spread`, with counts: from occurrence to first seen by the source."""
+    """Classes of `measures.spread`, with counts: from occurrence to first seen by the source."""
     seconds = (pl.col(source.value) - pl.col("created_at")).dt.total_seconds()
     place = ((seconds.log() / math.log(STEP)) - 1e-9).ceil().cast(pl.Int64)
     place = pl.when(seconds <= 1).then(0).otherwise(place)

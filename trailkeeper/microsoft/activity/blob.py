@@ -11,7 +11,7 @@ import msgspec
 
 from trailkeeper.errors import Transient
 from trailkeeper.microsoft.records import RecordReader
-from trailkeeper.model.blob import Blob
+from trailkeeper.model.feed.blob import Blob
 from trailkeeper.model.record import PlacedBy, RecordColumns
 from trailkeeper.model.window import require_utc
 

@@ -27,8 +27,8 @@ from trailkeeper.microsoft.activity.blob import UnreadableBlob, lag_seconds, rea
 from trailkeeper.microsoft.activity.client import MAX_BLOB_BYTES, ActivityClient, BrokenOff
 from trailkeeper.microsoft.http.answer import Answer
 from trailkeeper.microsoft.records import RecordReader
-from trailkeeper.model.blob import MOST_ATTEMPTS, Blob, BlobMark, BlobState
-from trailkeeper.model.feed import Trouble
+from trailkeeper.model.feed.blob import MOST_ATTEMPTS, Blob, BlobMark, BlobState
+from trailkeeper.model.feed.rules import Trouble
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.ports.source import RecordSink
 

@@ -15,8 +15,8 @@ from trailkeeper.microsoft.activity.client import TRIES, ActivityClient
 from trailkeeper.microsoft.activity.faults import NO_SUBSCRIPTION
 from trailkeeper.microsoft.activity.subscriptions import DISABLED, Subscriptions
 from trailkeeper.microsoft.http.answer import Answer
-from trailkeeper.model.blob import Blob
-from trailkeeper.model.feed import LOOKBACK, Listing, from_earlier, shows_part
+from trailkeeper.model.feed.blob import Blob
+from trailkeeper.model.feed.rules import LOOKBACK, Listing, from_earlier, shows_part
 
 _UNNAMED = "HTTP 400"
 """an error without a body: it may be any of them"""

@@ -16,7 +16,7 @@ from trailkeeper.microsoft.activity.faults import NO_SUBSCRIPTION
 from trailkeeper.microsoft.activity.subscriptions import DISABLED, read_list
 from trailkeeper.microsoft.identity.token_source import TokenSource
 from trailkeeper.microsoft.preflight import SignIn, in_order, roles
-from trailkeeper.model.feed import content_types
+from trailkeeper.model.feed.rules import content_types
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.source import Rung
 from trailkeeper.settings import Settings, TenantSettings

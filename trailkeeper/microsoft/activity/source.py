@@ -29,8 +29,8 @@ from trailkeeper.microsoft.activity.preflight import ActivityLadder
 from trailkeeper.microsoft.activity.subscriptions import FeedLedger, Subscriptions
 from trailkeeper.microsoft.http.sessions import Sessions
 from trailkeeper.microsoft.identity.token_source import TokenSource
-from trailkeeper.model.blob import Blob
-from trailkeeper.model.feed import (
+from trailkeeper.model.feed.blob import Blob
+from trailkeeper.model.feed.rules import (
     Listing,
     Look,
     Trouble,

@@ -16,7 +16,7 @@ import msgspec
 from trailkeeper.errors import Transient
 from trailkeeper.microsoft.records import RecordReader, bounded_int
 from trailkeeper.model.record import PlacedBy, RecordColumns
-from trailkeeper.model.search import UNTIMED
+from trailkeeper.model.search.answer.rows import UNTIMED
 
 
 class _Row(msgspec.Struct, gc=False):

@@ -23,7 +23,7 @@ from trailkeeper.microsoft.http.sessions import Sessions
 from trailkeeper.microsoft.identity.token_source import TokenSource
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.density import Density, density_key
-from trailkeeper.model.search import (
+from trailkeeper.model.search.answer.rows import (
     SECOND,
     UNTIMED,
     Choice,
@@ -32,9 +32,9 @@ from trailkeeper.model.search import (
     SessionAnswer,
     micros,
 )
-from trailkeeper.model.search_habits import PROVEN_FOR, SearchHabits
-from trailkeeper.model.search_port import SearchPort
-from trailkeeper.model.search_walk import SearchWalk
+from trailkeeper.model.search.habits import PROVEN_FOR, SearchHabits
+from trailkeeper.model.search.port import SearchPort
+from trailkeeper.model.search.walk import SearchWalk
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, iso

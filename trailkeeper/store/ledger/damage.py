@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import BindParameter, Text, bindparam, delete, func, literal_column, select, update
 
-from trailkeeper.model.blob import BlobState
+from trailkeeper.model.feed.blob import BlobState
 from trailkeeper.model.segment import Finding, Merge, NewSegment, Purpose, SegmentState
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.merging import HELD, taken_over

@@ -22,9 +22,9 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from trailkeeper.model.lag import ContentLag, summed
+from trailkeeper.model.feed.lag import ContentLag, summed
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.segment import SegmentState
-from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window
 from trailkeeper.store import schema

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.blob import BlobMark
+from trailkeeper.model.feed.blob import BlobMark
 from trailkeeper.model.segment import (
     Finding,
     Landed,

@@ -16,7 +16,15 @@ from sqlalchemy import (
     update,
 )
 
-from trailkeeper.model.blob import LOOK_AGAIN, Blob, BlobLag, BlobMark, BlobState, Missing, Work
+from trailkeeper.model.feed.blob import (
+    LOOK_AGAIN,
+    Blob,
+    BlobLag,
+    BlobMark,
+    BlobState,
+    Missing,
+    Work,
+)
 from trailkeeper.model.segment import Purpose, SegmentState
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window

@@ -1,6 +1,6 @@
 """What one tenant's empty answers are worth: what it told, what it hid, and which rows must show.
 
-The counterpart of `trailkeeper.model.search_doubt` for answers without rows (D10).
+The counterpart of `trailkeeper.model.search.answer.doubt` for answers without rows (D10).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from trailkeeper.model.search import SearchAnswer
-from trailkeeper.model.search_witness import Witnesses
+from trailkeeper.model.search.answer.rows import SearchAnswer
+from trailkeeper.model.search.emptiness.sentinel import Witnesses
 from trailkeeper.model.window import Window
 
 SECOND_SIGHT = 2

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trailkeeper.model.search import Choice, SearchAnswer, SessionAnswer
+from trailkeeper.model.search.answer.rows import Choice, SearchAnswer, SessionAnswer
 from trailkeeper.model.window import Window
 
 
 class SearchPort:
     """The search of one tenant. Rows are landed by the transport before it answers.
 
-    See `trailkeeper.model.search_dense.DensePort` for `record_type` and `tight`.
+    See `trailkeeper.model.search.full_second.DensePort` for `record_type` and `tight`.
     """
 
     def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:

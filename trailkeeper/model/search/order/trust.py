@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trailkeeper.errors import AnswerTooLarge, Lost
-from trailkeeper.model.search import Choice, Order, SearchAnswer, keys_between
-from trailkeeper.model.search_claim import Covered
-from trailkeeper.model.search_doubt import Doubts
-from trailkeeper.model.search_held import Held
-from trailkeeper.model.search_port import SearchPort
+from trailkeeper.model.search.answer.doubt import Doubts
+from trailkeeper.model.search.answer.held import Held
+from trailkeeper.model.search.answer.rows import Choice, Order, SearchAnswer, keys_between
+from trailkeeper.model.search.order.claim import Covered
+from trailkeeper.model.search.port import SearchPort
 from trailkeeper.model.window import Window
 
 _REFUTED = 2

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from trailkeeper.model.search import SECOND, SearchAnswer, from_micros, micros
+from trailkeeper.model.search.answer.rows import SECOND, SearchAnswer, from_micros, micros
 from trailkeeper.model.window import Window
 
 KEPT = 64

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from trailkeeper.model.spread import Spread, quantiles
+from trailkeeper.model.measures.spread import Spread, quantiles
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import iso
 

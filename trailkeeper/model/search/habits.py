@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from trailkeeper.model.search import Choice, SearchAnswer, SearchLimits
-from trailkeeper.model.search_doubt import Doubts, Looks
-from trailkeeper.model.search_empty import EmptyAnswers
-from trailkeeper.model.search_witness import Witness, Witnesses
+from trailkeeper.model.search.answer.doubt import Doubts, Looks
+from trailkeeper.model.search.answer.rows import Choice, SearchAnswer, SearchLimits
+from trailkeeper.model.search.emptiness.credibility import EmptyAnswers
+from trailkeeper.model.search.emptiness.sentinel import Witness, Witnesses
 
 PROVEN_FOR = timedelta(days=7)
 _MOST_HINTS = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from trailkeeper.model.search import SECOND
+from trailkeeper.model.search.answer.rows import SECOND
 from trailkeeper.model.segment import Finding
 from trailkeeper.model.window import Window
 

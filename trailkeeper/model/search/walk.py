@@ -6,7 +6,7 @@ proven, suspect or a gap, and trusts no flag or count of the server to *end* a p
 
 * A **clean** answer has no warning, no bogus row and no row outside what was asked.
 * A clean answer **below the cap** closes its part, unless a hint contradicts it (a total that is
-  higher than the rows, more rows than this service ever gave; `trailkeeper.model.search_doubt`):
+  higher than the rows, more rows than it ever gave; `trailkeeper.model.search.answer.doubt`):
   then both halves are asked too, and only when they bring exactly the same is the part closed.
 * An answer that **lacks a row** which an earlier answer of this walk had closes nothing.
 * A **full** answer in time order covers the time between its edge and its last row. The next call
@@ -17,10 +17,10 @@ proven, suspect or a gap, and trusts no flag or count of the server to *end* a p
   lie.
 * An **empty** answer closes its part only after auditing is known to be on, and when the question,
   stretched to a row that is known to exist, brings this row and none of the part; without such a
-  row other, different looks must be empty too (`trailkeeper.model.search_emptiness`).
-* A full second cannot be cut; `trailkeeper.model.search_dense` has its own ways.
+  row other, different looks must be empty too (`trailkeeper.model.search.emptiness.proof`).
+* A full second cannot be cut; `trailkeeper.model.search.full_second` has its own ways.
 
-Calls are bounded: see `trailkeeper.model.search.SearchLimits`.
+Calls are bounded: see `trailkeeper.model.search.answer.rows.SearchLimits`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ from trailkeeper.errors import (
     Transient,
 )
 from trailkeeper.model.density import Density
-from trailkeeper.model.search import (
+from trailkeeper.model.search.answer.doubt import Doubts
+from trailkeeper.model.search.answer.held import Held
+from trailkeeper.model.search.answer.rows import (
     SECOND,
     UNTIMED,
     Choice,
@@ -51,11 +53,10 @@ from trailkeeper.model.search import (
     keys_between,
     micros,
 )
-from trailkeeper.model.search_asking import Asking, AskingOfSeconds
-from trailkeeper.model.search_claim import Covered, covered_by, rows_by_hour
-from trailkeeper.model.search_dense import DenseSecond
-from trailkeeper.model.search_doubt import Doubts
-from trailkeeper.model.search_emptiness import (
+from trailkeeper.model.search.calls import Asking, AskingOfSeconds
+from trailkeeper.model.search.emptiness.credibility import EmptyAnswers
+from trailkeeper.model.search.emptiness.probes import sparse_stretch
+from trailkeeper.model.search.emptiness.proof import (
     EmptyPart,
     EmptyPort,
     Hidden,
@@ -64,12 +65,11 @@ from trailkeeper.model.search_emptiness import (
     Proven,
     usual,
 )
-from trailkeeper.model.search_empty import EmptyAnswers
-from trailkeeper.model.search_held import Held
-from trailkeeper.model.search_looks import sparse_stretch
-from trailkeeper.model.search_order import TrustInOrder
-from trailkeeper.model.search_port import SearchPort
-from trailkeeper.model.search_share import WORTH_SHARING, calls_expected, groups, joined, shares
+from trailkeeper.model.search.full_second import DenseSecond
+from trailkeeper.model.search.order.claim import Covered, covered_by, rows_by_hour
+from trailkeeper.model.search.order.trust import TrustInOrder
+from trailkeeper.model.search.port import SearchPort
+from trailkeeper.model.search.sharing import WORTH_SHARING, calls_expected, groups, joined, shares
 from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, parse_instant, subtract

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from trailkeeper.errors import AnswerTooLarge, Throttled, Transient
-from trailkeeper.model.search import SearchAnswer, SearchLimits, SessionAnswer
-from trailkeeper.model.search_doubt import Doubts
-from trailkeeper.model.search_empty import EmptyAnswers
-from trailkeeper.model.search_port import SearchPort
+from trailkeeper.model.search.answer.doubt import Doubts
+from trailkeeper.model.search.answer.rows import SearchAnswer, SearchLimits, SessionAnswer
+from trailkeeper.model.search.emptiness.credibility import EmptyAnswers
+from trailkeeper.model.search.port import SearchPort
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
 
@@ -92,8 +92,8 @@ class Asking:
 
 
 class AskingOfSeconds:
-    """The same for a full second, as `trailkeeper.model.search_dense.DensePort`: it counts what it
-    asks by itself, and its answers teach nothing of other windows."""
+    """The same for a full second, as `trailkeeper.model.search.full_second.DensePort`: it counts
+    what it asks by itself, and its answers teach nothing of other windows."""
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking

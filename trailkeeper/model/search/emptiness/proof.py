@@ -18,10 +18,10 @@ from typing import Protocol
 
 from trailkeeper.errors import AnswerTooLarge, Lost
 from trailkeeper.model.density import Density
-from trailkeeper.model.search import SECOND, SearchAnswer, SearchLimits, keys_between
-from trailkeeper.model.search_empty import MOST_LOOKS, SECOND_SIGHT, EmptyAnswers
-from trailkeeper.model.search_looks import first_looks, in_two, second_look, stretched
-from trailkeeper.model.search_witness import Witness
+from trailkeeper.model.search.answer.rows import SECOND, SearchAnswer, SearchLimits, keys_between
+from trailkeeper.model.search.emptiness.credibility import MOST_LOOKS, SECOND_SIGHT, EmptyAnswers
+from trailkeeper.model.search.emptiness.probes import first_looks, in_two, second_look, stretched
+from trailkeeper.model.search.emptiness.sentinel import Witness
 from trailkeeper.model.window import Window
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from trailkeeper.model.search import SearchAnswer, SearchLimits, says_more
+from trailkeeper.model.search.answer.rows import SearchAnswer, SearchLimits, says_more
 
 COUNT_ZERO = "count_zero"
 COUNT_HIGH = "count_high"

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
+from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.segment import Finding
-from trailkeeper.model.spread import Spread
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window, subtract
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from trailkeeper.errors import Bug
 from trailkeeper.model.record_types import record_type_names
-from trailkeeper.model.search import (
+from trailkeeper.model.search.answer.rows import (
     SearchAnswer,
     SearchLimits,
     SessionAnswer,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 
-from trailkeeper.model.search import SearchAnswer, keys_between, keys_not_beside, micros
-from trailkeeper.model.search_claim import Covered
-from trailkeeper.model.search_doubt import Doubts
+from trailkeeper.model.search.answer.doubt import Doubts
+from trailkeeper.model.search.answer.rows import SearchAnswer, keys_between, keys_not_beside, micros
+from trailkeeper.model.search.order.claim import Covered
 from trailkeeper.model.window import Window
 
 _HELD = 12

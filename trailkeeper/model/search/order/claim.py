@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from trailkeeper.model.search import (
+from trailkeeper.model.search.answer.rows import (
     SECOND,
     UNTIMED,
     Choice,

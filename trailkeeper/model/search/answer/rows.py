@@ -1,6 +1,6 @@
 """One answer of the Exchange audit search, and what may be concluded from it alone.
 
-Pure functions; `trailkeeper.model.search_walk` uses them to prove a window call by call. Sources:
+Pure functions; `trailkeeper.model.search.walk` uses them to prove a window call by call. Sources:
 identity-and-exchange.md, sections 3.3 and 4.
 """
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from trailkeeper.model.density import Density
-from trailkeeper.model.search_claim import Covered
+from trailkeeper.model.search.order.claim import Covered
 from trailkeeper.model.window import Window
 
 WORTH_SHARING = 0.5

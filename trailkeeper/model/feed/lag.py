@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trailkeeper.model.spread import Spread, quantiles
+from trailkeeper.model.measures.spread import Spread, quantiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What is measured of records: how late they come, and whether both sources have them."""

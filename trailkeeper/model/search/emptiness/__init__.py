@@ -1,0 +1,1 @@
+"""An answer without rows proves that there are none only on evidence."""
