@@ -345,7 +345,7 @@ def test_a_foreign_authority_is_a_matter_of_configuration(
         structlog.testing.capture_logs() as events,
     ):
         enrolled.tokens().get(enrolled.tenant, enrolled.audience)
-    assert "Set ca_bundle" in caught.value.remedy
+    assert "set ca_bundle" in caught.value.remedy
     assert "login_refused" not in [event["event"] for event in events]
 
 

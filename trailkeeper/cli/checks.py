@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trailkeeper.cli.output import counted
-from trailkeeper.errors import TrailkeeperError, Transient
+from trailkeeper.errors import ConfigurationError, TrailkeeperError, Transient
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -211,6 +211,8 @@ def _clock(world: World, cloud: str) -> Check:
         answer = world.sessions.of(cloud).request("GET", f"{url}/", read_timeout=15)
     except Transient as error:
         return Check(name, False, error.summary, _unreachable(cloud, url))
+    except ConfigurationError as error:  # TLS or a proxy: its own remedy is the one
+        return Check(name, False, error.summary, error.remedy)
     theirs = _date(answer.headers.get("Date", ""))
     if theirs is None:
         return Check(name, None, f"{url} does not tell the time", "Compare the clock by hand.")

@@ -58,15 +58,31 @@ def _clouds(values: object, folder: Path) -> dict[str, CloudSettings]:
     clouds = {}
     for name, value in values.items():
         if name in CLOUD_PRESETS:
-            raise ConfigurationError(
-                f"{folder / MAIN_FILE}: [clouds.{name}] would replace a preset",
-                "Choose another name.",
-            )
-        cloud = validated(CloudSettings, value, folder / MAIN_FILE, f"clouds.{name}")
+            cloud = _preset(name, value, folder)
+        else:
+            cloud = validated(CloudSettings, value, folder / MAIN_FILE, f"clouds.{name}")
         if cloud.ca_bundle:
-            cloud = cloud.model_copy(update={"ca_bundle": folder / cloud.ca_bundle})
+            cloud = cloud.model_copy(update={"ca_bundle": folder / cloud.ca_bundle.expanduser()})
         clouds[name] = cloud
     return clouds
+
+
+def _preset(name: str, value: object, folder: Path) -> CloudSettings:
+    """The preset with what may be said of it: whom to trust, since a proxy that inspects TLS stands
+    before Microsoft's own hosts, too."""
+    place = f"{folder / MAIN_FILE}: [clouds.{name}]"
+    others = sorted(set(value) - {"ca_bundle"}) if isinstance(value, dict) else []
+    if others:
+        raise ConfigurationError(
+            f"{place} would replace a preset: of {', '.join(map(repr, others))}",
+            "A preset takes ca_bundle only; for other hosts write a cloud of another name.",
+        )
+    return validated(
+        CloudSettings,
+        {**CLOUD_PRESETS[name].model_dump(), **value} if isinstance(value, dict) else value,
+        folder / MAIN_FILE,
+        f"clouds.{name}",
+    )
 
 
 _TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")

@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 from urllib.parse import urlsplit
 
+import requests
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.certificates import CertificateClient
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
@@ -34,13 +37,23 @@ from trailkeeper.microsoft.certificates.certificate import (
     refused,
 )
 from trailkeeper.microsoft.certificates.files import from_pem, from_pkcs12, looks_like_pem
+from trailkeeper.microsoft.http.adapter import BoundAdapter
 from trailkeeper.microsoft.http.fault_text import sentence
+from trailkeeper.microsoft.http.tls_faults import tls_fault
+from trailkeeper.microsoft.http.transport_faults import broke_bounds, chain_of
+from trailkeeper.microsoft.http.trust import trusting
+from trailkeeper.process.deadline import Bound, bounded
 from trailkeeper.settings import CertificateSettings, CloudSettings, KeyVaultReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 30, "retry_total": 2}
+_TOTAL_SECONDS = 120.0
+"""for everything that one question of a vault takes, logins and repetitions included"""
+_MOST_BYTES = 8 << 20
+"""of all its answers together; a certificate has thousands"""
+_CONNECTIONS = 4
 POLL = timedelta(minutes=10)
 """How often a vault is asked for its newest version; a refused login asks at once."""
 
@@ -98,10 +111,7 @@ class _Vault:
     ) -> None:
         self._reference = reference
         self._where = f"key vault {reference.vault}, {reference.name!r}"
-        self._options = {
-            **_TIMEOUTS,
-            "connection_verify": str(cloud.ca_bundle) if cloud.ca_bundle else True,
-        }
+        self._options = {**_TIMEOUTS, "transport": _transport(cloud.ca_bundle)}
         found = credential or DefaultAzureCredential(
             authority=cloud.login,
             disable_instance_discovery=True,
@@ -203,13 +213,37 @@ class _OnlyFor:
 
 @contextmanager
 def _translated(where: str, role: str) -> Iterator[None]:
+    bound = Bound(_TOTAL_SECONDS, _MOST_BYTES)
     try:
-        yield
+        with bounded(bound):
+            yield
     except AzureError as error:
+        if bound.breach:
+            raise broke_bounds(bound.breach, where) from None
         raise _fault(error, where, role) from None
 
 
+def _transport(ca_bundle: Path | None) -> RequestsTransport:
+    """The SDK's own, over connections that keep to a bound and believe whom ours believe."""
+    session = requests.Session()
+    for scheme in ("https://", "http://"):  # a managed identity is asked without TLS
+        session.mount(scheme, _PlainBodies(trusting(ca_bundle), _CONNECTIONS))
+    return RequestsTransport(session=session, session_owner=False)
+
+
+class _PlainBodies(BoundAdapter):
+    """Asks for bodies that are not packed, and unpacks none: a packed one may have any size."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        request.headers["Accept-Encoding"] = "identity"
+        response = super().send(request, *args, **options)
+        response.raw.headers.pop("Content-Encoding", None)
+        return response
+
+
 def _fault(error: AzureError, where: str, role: str) -> TrailkeeperError:
+    if found := tls_fault(chain_of(error), where):
+        return found
     if isinstance(error, ClientAuthenticationError):
         said = sentence(str(error.message).partition("\n")[0])
         return NeedsPerson(f"the login to {where} was refused: {said}", _LOGIN, "vault-login")

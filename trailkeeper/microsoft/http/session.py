@@ -8,7 +8,6 @@ Measured in reference A, sections 3.1 and 3.5; the choices are argued in docs/de
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,22 +21,29 @@ from urllib.parse import urljoin, urlsplit
 from uuid import uuid4
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
-from trailkeeper.errors import ConfigurationError, Transient
+from trailkeeper.errors import Transient
+from trailkeeper.microsoft.http.adapter import BoundAdapter
 from trailkeeper.microsoft.http.answer import Answer, inflated, read_bounded, request_id
 from trailkeeper.microsoft.http.hosts import host_allowed, usual_port
 from trailkeeper.microsoft.http.transport_faults import (
     LOWER_ERRORS,
+    broke_bounds,
     foreign_host,
     host_of,
     translated,
 )
+from trailkeeper.microsoft.http.trust import trusting
+from trailkeeper.process.deadline import Bound, bounded
 
 DEFAULT_MAX_BYTES = 64 << 20
 _MAX_HOPS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FRAMES = 2
+"""bytes received per byte of body, at most: sizes of chunks, their extensions and trailers"""
+_SMALL = 1 << 20
+"""bytes that any answer may have around its body"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +92,12 @@ class Session:
     ) -> None:
         """Raises `ConfigurationError` when `ca_bundle` is not a file of certificates."""
         self._allowed = tuple(allowed_hosts)
-        self._verify = _checked_bundle(ca_bundle)
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._total_timeout = total_timeout
         self._on_request = on_request
         self._now = now
-        self._adapter = HTTPAdapter(pool_maxsize=connections, max_retries=0)
+        self._adapter = BoundAdapter(trusting(ca_bundle), connections)
         self._ways: dict[str, Mapping[str, Any]] = {}
         self._count = 0
         self._counting = threading.Lock()
@@ -150,8 +155,9 @@ class Session:
     def _ask(self, http: requests.Session, request: _Request) -> Answer:
         if not self.host_allowed(request.url):
             raise foreign_host(request.url, "a link led")
+        ends_at = time.monotonic() + self._total_timeout
         for _ in range(1 + _MAX_HOPS):
-            answer = self._send(http, request)
+            answer = self._send(http, request, ends_at)
             if answer.status not in _REDIRECTS or "Location" not in answer.headers:
                 return answer
             target = usual_port(_joined(request.url, answer.headers["Location"]), self._allowed)
@@ -160,44 +166,51 @@ class Session:
             request = replace(request, url=target)
         raise Transient(f"{host_of(request.url)} redirects in a circle", "It is asked again later.")
 
-    def _send(self, http: requests.Session, request: _Request) -> Answer:
+    def _send(self, http: requests.Session, request: _Request, ends_at: float) -> Answer:
         started = time.monotonic()
         timeouts = (self._connect_timeout, request.read_timeout)
+        bound = Bound(self._total_timeout, _FRAMES * request.max_bytes + _SMALL, ends_at)
         status, received = 0, 0
         try:
-            with http.send(
-                _prepared(http, request),
-                timeout=timeouts,
-                allow_redirects=False,
-                **self._way_to(request.url),
-            ) as response:
+            with (
+                bounded(bound),
+                http.send(
+                    _prepared(http, request),
+                    timeout=timeouts,
+                    allow_redirects=False,
+                    **self._way_to(request.url),
+                ) as response,
+            ):
                 status = response.status_code
-                answer = self._read(response, request, started + self._total_timeout)
+                answer = self._read(response, request)
                 received = len(answer.body)
                 return answer
         except LOWER_ERRORS as error:
-            raise translated(error, request.url, timeouts) from None
+            if bound.breach:
+                raise broke_bounds(bound.breach, host_of(request.url)) from None
+            proxy = self._way_to(request.url).get("proxies", {}).get("https", "")
+            raise translated(error, request.url, timeouts, proxy) from None
         finally:
             seconds = time.monotonic() - started
             host = host_of(request.url)
             self._counted(Asked(request.method, host, status, seconds, received))
 
     def _way_to(self, url: str) -> Mapping[str, Any]:
-        """Proxy and authorities, as `requests` finds them in the environment: once a host.
+        """The proxy, as `requests` finds it in the environment: once a host.
 
         `requests.Session.request` looks for them at each request: 80 of its 220 µs.
         """
         host = urlsplit(url).netloc
         found = self._ways.get(host)
         if found is None:
-            settings = self._plain.merge_environment_settings(url, {}, True, self._verify, None)
+            settings = self._plain.merge_environment_settings(url, {}, True, True, None)
             found = self._ways[host] = settings
         return found
 
-    def _read(self, response: requests.Response, request: _Request, deadline: float) -> Answer:
+    def _read(self, response: requests.Response, request: _Request) -> Answer:
         headers: Mapping[str, str] = CaseInsensitiveDict(response.headers)
         limit = request.max_bytes
-        body = read_bounded(response.raw, headers.get("Content-Length", ""), limit, deadline)
+        body = read_bounded(response.raw, headers.get("Content-Length", ""), limit)
         try:
             body = inflated(body, limit)
         except Transient:
@@ -273,23 +286,9 @@ class _NoLookAhead(requests.Session):
         return None
 
 
-def _requests_session(adapter: HTTPAdapter) -> requests.Session:
+def _requests_session(adapter: BoundAdapter) -> requests.Session:
     http = _NoLookAhead()
     http.adapters.clear()
     http.mount("https://", adapter)
     http.headers["User-Agent"] = "trailkeeper"
     return http
-
-
-def _checked_bundle(path: Path | None) -> str | bool:
-    """What requests takes as `verify`; True lets the environment's bundle or certifi's decide."""
-    if path is None:
-        return True
-    try:
-        ssl.create_default_context(cafile=str(path))
-    except (OSError, ssl.SSLError):
-        raise ConfigurationError(
-            f"ca_bundle {path} cannot be read as certificates in PEM form",
-            "Point ca_bundle of the cloud to a PEM file of the authorities to trust.",
-        ) from None
-    return str(path)

@@ -18,7 +18,7 @@ from trailkeeper.errors import ConfigurationError, TrailkeeperError
 from trailkeeper.microsoft.certificates.certificate import UNUSABLE, Certificate
 from trailkeeper.microsoft.certificates.loading import Certificates, Slot
 from trailkeeper.microsoft.http.sessions import Sessions
-from trailkeeper.microsoft.http.transport_faults import UNTRUSTED
+from trailkeeper.microsoft.http.transport_faults import OF_THE_WAY
 from trailkeeper.microsoft.identity.audiences import UNKNOWN_RESOURCE, Audiences
 from trailkeeper.microsoft.identity.faults import RELOAD_CERTIFICATE, code_number
 from trailkeeper.microsoft.identity.login import Login
@@ -261,7 +261,7 @@ class Tokens:
 def _another_may_do(error: TrailkeeperError) -> bool:
     """Whether the trouble is this certificate's own, so that a second one may work."""
     if isinstance(error, ConfigurationError):
-        return error.code != UNTRUSTED  # that is Entra's certificate, not ours
+        return error.code not in OF_THE_WAY
     if error.code == UNUSABLE:
         return True
     return code_number(error) in RELOAD_CERTIFICATE
