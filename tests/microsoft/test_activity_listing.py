@@ -19,7 +19,7 @@ from trailkeeper.microsoft.activity.listing import Pages, listed_blobs
 from trailkeeper.microsoft.activity.source import _Pull
 from trailkeeper.microsoft.activity.subscriptions import Subscriptions
 from trailkeeper.microsoft.http.answer import Answer
-from trailkeeper.model.feed.blob import Blob
+from trailkeeper.model.feed.blob import Blob, BlobState
 from trailkeeper.model.feed.rules import listings
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports.budget import Asked
@@ -192,3 +192,33 @@ def test_the_longest_rest_is_obeyed(ledger: SqlLedger) -> None:
         pull_of(feed, ledger, pool)._list({name: {} for name in TYPES}, listing, found)
     assert raised.value.retry_after == feed.rest
     assert not found
+
+
+class Endless(Feed):
+    """One content type's listing names a new page for ever; every blob is empty."""
+
+    def request(self, method: str, url: str, **words: Any) -> Answer:
+        answer = super().request(method, url, **words)
+        return Answer(200, body=b"[]") if answer is AF429 else answer
+
+    def page(self, content_type: str, number: int) -> Answer:
+        answer = super().page(content_type, 1)
+        if content_type != TYPE:
+            return Answer(200, body=answer.body)
+        link = f"{ROOT}/?contentType={content_type}&page={number + 1}"
+        body = answer.body.replace(f"{TYPE}1".encode(), f"{TYPE}{number}".encode())
+        return Answer(200, {"NextPageUri": link}, body)
+
+
+def test_a_listing_without_end_is_left_and_named(ledger: SqlLedger) -> None:
+    """Ever new links are followed a thousand times; what they listed is fetched and kept, nothing
+    is proven by it, and the error names the host."""
+    feed = Endless(lambda _: None)
+    with ThreadPoolExecutor(2) as pool:
+        pulled = pull_of(feed, ledger, pool).of(DAY, TYPES)
+    assert pulled.interrupted is not None
+    assert pulled.interrupted.code == "endless-listing"
+    assert "feed.example" in pulled.interrupted.summary
+    assert not pulled.findings
+    assert sum(content_type == TYPE for content_type, _ in feed.asked) == 1000
+    assert sum(mark.state is BlobState.DONE for mark in pulled.marks) == 1000 + 1

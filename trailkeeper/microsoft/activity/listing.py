@@ -5,7 +5,7 @@ management-api-and-graph.md, sections 1.4 and 1.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,6 +15,7 @@ from trailkeeper.microsoft.activity.client import TRIES, ActivityClient
 from trailkeeper.microsoft.activity.faults import NO_SUBSCRIPTION
 from trailkeeper.microsoft.activity.subscriptions import DISABLED, Subscriptions
 from trailkeeper.microsoft.http.answer import Answer
+from trailkeeper.microsoft.http.transport_faults import host_of
 from trailkeeper.model.feed.blob import Blob
 from trailkeeper.model.feed.rules import LOOKBACK, Listing, from_earlier, shows_part
 
@@ -24,6 +25,9 @@ _WRONG_PAGE = "AF20031"
 _BEING_STARTED = 2.0
 """seconds: somebody else has just asked for the subscription"""
 _STEPS_BACK = 8
+_MOST_PAGES = 1000
+"""of one listing: at a hundred blobs a page and a hundred records a blob, ten million records in at
+most a day of one content type"""
 
 
 class _Entry(msgspec.Struct):
@@ -32,6 +36,14 @@ class _Entry(msgspec.Struct):
     contentCreated: str = ""  # noqa: N815 - spelt as on the wire
     contentExpiration: str = ""  # noqa: N815 - spelt as on the wire
     contentType: str = ""  # noqa: N815 - spelt as on the wire
+
+
+class EndlessListing(Transient):
+    """A listing that names ever new pages; `blobs` are those that it listed, to be fetched."""
+
+    def __init__(self, cause: Transient, blobs: Sequence[Blob] = ()) -> None:
+        super().__init__(cause.summary, cause.remedy, cause.code, cause.request_id)
+        self.blobs = blobs
 
 
 _decode = msgspec.json.Decoder(list[_Entry]).decode
@@ -52,10 +64,14 @@ def listed_blobs(
 
     A listing that begins in a blob's own second is asked once more from a little earlier: it may
     show a part of that blob only. Raises what `client` raises; called again with the same `pages`,
-    after a throttling, it goes on at the page that was refused.
+    after a throttling, it goes on at the page that was refused. Raises `EndlessListing` besides.
     """
     for _ in range(_STEPS_BACK):
-        blobs = _subscribed(client, subscriptions, content_type, listing, still_ours, pages)
+        try:
+            blobs = _subscribed(client, subscriptions, content_type, listing, still_ours, pages)
+        except EndlessListing as error:
+            error.blobs = [blob for blob in error.blobs if listing.owns(blob.created_at)]
+            raise
         earlier = from_earlier(listing, client.now())
         if earlier is None or not any(shows_part(listing, b.created_at) for b in blobs.values()):
             break
@@ -122,6 +138,8 @@ def _all_pages(
     while link:
         if link in seen:
             raise Transient("the feed's links lead in a circle", "The listing is asked again.")
+        if len(seen) >= _MOST_PAGES:
+            raise EndlessListing(_endless(link), list(blobs.values()))
         seen.add(link)
         if link not in pages:
             still_ours()
@@ -132,6 +150,15 @@ def _all_pages(
         if link and link.partition("&Publisher")[0] in seen:
             raise Transient("the feed's links lead in a circle", "The listing is asked again.")
     return blobs
+
+
+def _endless(link: str) -> Transient:
+    return Transient(
+        f"{host_of(link)} names ever new pages of a listing; {_MOST_PAGES} were followed",
+        "What they listed is kept; the listing is asked again later. Check any proxy on the way if "
+        "it stays so.",
+        "endless-listing",
+    )
 
 
 def _page(

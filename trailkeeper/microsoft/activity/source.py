@@ -24,7 +24,7 @@ from trailkeeper.errors import (
 )
 from trailkeeper.microsoft.activity.client import ActivityClient, ServiceClock
 from trailkeeper.microsoft.activity.fetch import Fetching
-from trailkeeper.microsoft.activity.listing import Pages, listed_blobs
+from trailkeeper.microsoft.activity.listing import EndlessListing, Pages, listed_blobs
 from trailkeeper.microsoft.activity.preflight import ActivityLadder
 from trailkeeper.microsoft.activity.subscriptions import FeedLedger, Subscriptions
 from trailkeeper.microsoft.http.sessions import Sessions
@@ -250,7 +250,7 @@ class _Pull:
     ) -> None:
         """All content types `asked` side by side, into `found`; the pages that came are kept. The
         first error is kept; the throttled one that asks for the longest rest ends it, and one that
-        needs a person closes its content type only."""
+        needs a person closes its content type only. Of a listing without end the blobs are kept."""
         futures: dict[str, Future[list[Blob]]] = {
             content_type: self.pool.submit(
                 listed_blobs,
@@ -273,6 +273,9 @@ class _Pull:
             except NeedsPerson as error:
                 self.closed[content_type] = error
                 self.subscriptions.forget(self.client.tenant)
+            except EndlessListing as error:
+                found[content_type] = list(error.blobs)
+                self.refused = self.refused or error
             except TrailkeeperError as error:
                 errors.append(error)
         throttled = [error for error in errors if isinstance(error, Throttled)]
