@@ -1,11 +1,9 @@
-"""Celery's configuration of beat: where Redis is, and the table of ticks."""
+"""Celery's configuration of beat: where Redis is, and who keeps the time."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from beat.ticks import TICKS
 from trailkeeper.errors import TrailkeeperError
 from trailkeeper.settings import Settings, find_folder, load
 from wire.transport import kombu_url, transport
@@ -26,18 +24,12 @@ def _settings() -> Settings:
 _ours = _settings()
 broker_url = kombu_url(_ours.broker_url())
 broker_transport = transport(_ours.broker_url(), _ours.message_key())
-beat_schedule_filename = str(_ours.service.data / "beat-schedule")
+beat_scheduler = "beat.scheduler:MonotonicScheduler"
+# A Redis that hangs must not hold the clock.
+broker_transport_options = {"socket_connect_timeout": 5, "socket_timeout": 10}
 task_ignore_result = True
 task_serializer = "json"
 accept_content = ["json"]
-beat_schedule: dict[str, dict[str, Any]] = {
-    tick.task.value: {
-        "task": tick.task.value,
-        "schedule": tick.every,
-        "options": {"queue": tick.queue.value, "expires": tick.every.total_seconds()},
-    }
-    for tick in TICKS
-}
 worker_hijack_root_logger = False
 broker_connection_retry_on_startup = True
 timezone = "UTC"

@@ -269,7 +269,7 @@ def test_beat_loads_no_part_that_plans(configuration: dict[str, str]) -> None:
     """Beat's process knows neither steps nor store nor Microsoft: it can only tick."""
     code = (
         "import json, sys, beat.app\n"
-        "beat.app.app.conf.beat_schedule\n"
+        "beat.app.app.conf.beat_scheduler; import beat.scheduler\n"
         "print(json.dumps(list(sys.modules)))"
     )
     loaded = set(json.loads(_in_fresh_process(code, **configuration)))

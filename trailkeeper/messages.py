@@ -42,6 +42,9 @@ class Task(StrEnum):
     COMPACT_TENANT = "trailkeeper.compact_tenant"
 
 
+TICKS = frozenset(task for task in Task if task.value.startswith("trailkeeper.tick_"))
+"""what beat sends"""
+
 EXPIRES_SECONDS = 90
 """A message older than this is dropped unread: the next sweep has announced the same thing again,
 and a queue that nobody drains does not grow without end."""

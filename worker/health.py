@@ -5,9 +5,8 @@ Whoever asks will restart what answers 1, so it condemns only what a restart can
 - A worker's node (`pull@HOST`, `plan@HOST`, `keep@HOST`) is pinged through Redis. Its main process
   answers while its children pull or merge for as long as they like, so long work is never mistaken
   for death.
-- Beat writes its schedule file at least every four minutes while it ticks. An old file means that
-  it hangs. The time only tells on a disk: on tmpfs, where the file is mapped into memory, it stands
-  still (seen with GNU dbm).
+- Beat leaves a sign of life each time it turns, and says in it when a tick last arrived at a
+  worker. Both are told by the monotonic clock: a wrong wall clock hides and condemns nothing.
 - With `--anywhere`, for people: whether any worker, on whatever host, takes the role's queue.
 - While Redis is out of reach nothing can be told apart and no restart helps: alive, and said so.
 """
@@ -16,9 +15,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -29,13 +28,11 @@ from kombu.exceptions import OperationalError
 from trailkeeper.errors import TrailkeeperError
 from trailkeeper.messages import Queue
 from trailkeeper.settings import Settings, find_folder, load
+from trailkeeper.ticks import HEARTBEAT_FILE, read_heartbeat
 from wire.transport import kombu_url, transport
 
-SCHEDULE_FILE = "beat-schedule"
-"""its name in the data folder, as beat/config.py sets it; a database may append a suffix"""
-SCHEDULE_STALE = timedelta(minutes=10)
-"""beat ticks once a minute and writes its file three minutes after the last time: twice that and
-more, so that a slow disk is no death"""
+BEAT_STALE_SECONDS = 120.0
+"""beat turns, and a tick arrives, every five seconds"""
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 5.0
 _ALL_ANSWER_SECONDS = (0.5, 2.0, _ANSWER_SECONDS)
@@ -62,8 +59,12 @@ class Health:
     line: str
 
 
-def judge(role: Role, settings: Settings, now: datetime, *, anywhere: bool = False) -> Health:
+def judge(
+    role: Role, settings: Settings, now: float | None = None, *, anywhere: bool = False
+) -> Health:
     """Is `role` of this host alive, or any worker `anywhere`? Takes at most about ten seconds.
+
+    `now`: seconds of the monotonic clock; None asks it.
 
     Raises `ConfigurationError` when no Redis is configured or its password cannot be read.
     """
@@ -72,7 +73,7 @@ def judge(role: Role, settings: Settings, now: datetime, *, anywhere: bool = Fal
         try:
             redis.connect()
             if role is Role.BEAT:
-                return _beat(settings.service.data, now)
+                return _beat(settings.service.data, time.monotonic() if now is None else now)
             if anywhere:
                 return _any_worker(_TAKES[role], queue)
             return _worker(host_format(f"{role.value}@%h"), queue)
@@ -109,19 +110,17 @@ def _any_worker(queue: Queue, asking: Celery) -> Health:
     return Health(False, f"{queue.value}: no worker takes this queue, though Redis is there")
 
 
-def _beat(data: Path, now: datetime) -> Health:
-    written_at = _written_at(data)
-    if written_at is None:
-        return Health(False, f"beat: no {data / SCHEDULE_FILE}; it never began to tick")
-    age = max(now - written_at, timedelta())
-    line = f"beat: schedule written {int(age.total_seconds())} s ago"
-    return Health(age <= SCHEDULE_STALE, line)
-
-
-def _written_at(data: Path) -> datetime | None:
-    """When the schedule was last written: of all its files, the youngest."""
-    seconds = [path.stat().st_mtime for path in data.glob(f"{SCHEDULE_FILE}*")]
-    return datetime.fromtimestamp(max(seconds), UTC) if seconds else None
+def _beat(data: Path, now: float) -> Health:
+    left = read_heartbeat(data)
+    if left is None or left.turned_at > now:  # that of an earlier boot
+        return Health(False, f"beat: no {data / HEARTBEAT_FILE} of this boot; it never began")
+    turned, arrived = now - left.turned_at, now - left.arrived_at
+    if turned > BEAT_STALE_SECONDS:
+        return Health(False, f"beat: it last turned {turned:.0f} s ago")
+    line = (
+        f"beat: turned {turned:.0f} s ago; a tick arrived, or the wait began, {arrived:.0f} s ago"
+    )
+    return Health(arrived <= BEAT_STALE_SECONDS, line)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -133,7 +132,7 @@ def main(words: Sequence[str] | None = None) -> int:
     role = Role(asked.role)
     try:
         settings = load(find_folder())
-        health = judge(role, settings, datetime.now(UTC), anywhere=asked.anywhere)
+        health = judge(role, settings, anywhere=asked.anywhere)
     except TrailkeeperError as error:
         health = Health(False, f"{role.value}: {error}")
     print(health.line)  # noqa: T201 - the line is what a probe records

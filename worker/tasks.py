@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any
 
 import structlog
 
 from trailkeeper.bootstrap import READABLE, World
-from trailkeeper.messages import Task
+from trailkeeper.messages import TICKS, Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.sources import rules_of
@@ -27,10 +27,11 @@ from trailkeeper.steps.plan import (
     plan_tenants,
 )
 from trailkeeper.steps.pull import Outcome
+from trailkeeper.ticks import TickCounter
 from worker.announcer import CeleryAnnouncer
 from worker.app import app
 from worker.verdicts import TaskVerdict, verdict
-from worker.world import open_world
+from worker.world import open_world, settings
 
 log = structlog.get_logger()
 
@@ -48,6 +49,8 @@ def task(name: Task) -> Callable[[Callable[..., str | None]], Any]:
         @app.task(name=name.value)
         @wraps(step)
         def run(*ids: object) -> None:
+            if name in TICKS:
+                _ticks().received()
             structlog.contextvars.clear_contextvars()
             with structlog.contextvars.bound_contextvars(task=name.value):
                 _run(step, ids)
@@ -55,6 +58,12 @@ def task(name: Task) -> Callable[[Callable[..., str | None]], Any]:
         return run
 
     return register
+
+
+@cache
+def _ticks() -> TickCounter:
+    """Of this process, which asks for the first time after the fork."""
+    return TickCounter(settings().broker_url())
 
 
 def _run(step: Callable[..., str | None], ids: tuple[object, ...]) -> None:

@@ -23,7 +23,7 @@ from tests.deploy.deployment import (
     substituted,
 )
 from trailkeeper.settings import load
-from worker.health import SCHEDULE_FILE, Role
+from worker.health import Role
 
 FILE = compose()
 SERVICES: dict[str, Tree] = FILE["services"]
@@ -122,17 +122,12 @@ def test_example_configuration_fits() -> None:
 
 
 def test_beat_sees_little() -> None:
-    """Beat has the one secret it needs, no way out, and a disk of its own for its schedule."""
+    """Beat has the one secret it needs, no way out, and a place of its own for its sign of life."""
     beat = SERVICES["beat"]
     assert beat["secrets"] == ["redis_password", "message_key"]
     assert beat["networks"] == ["inside"]
     assert "beat:/var/lib/trailkeeper" in beat["volumes"]
     assert not any("/var/lib" in mount for mount in beat["tmpfs"])
-
-
-def test_schedule_file_is_where_health_looks() -> None:
-    """Beat's configuration and the check agree on the file's name."""
-    assert f'"{SCHEDULE_FILE}"' in (ROOT / "beat/config.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the secrets")

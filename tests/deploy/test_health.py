@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,8 @@ import pytest
 
 from tests.servers.redis import RedisServer, redis_server
 from trailkeeper.settings import load
-from worker.health import SCHEDULE_FILE, SCHEDULE_STALE, Health, Role, judge, main
+from trailkeeper.ticks import BeatHeartbeat
+from worker.health import BEAT_STALE_SECONDS, Health, Role, judge, main
 
 CELERY = [sys.executable, "-m", "celery", "--quiet"]
 
@@ -53,7 +53,7 @@ def _running(folder: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _judged(role: Role, folder: Path) -> Health:
-    return judge(role, load(folder), datetime.now(UTC))
+    return judge(role, load(folder))
 
 
 def _alive_in_time(role: Role, folder: Path) -> Health:
@@ -92,30 +92,36 @@ def test_one_worker_does_not_answer_for_another(folder: Path) -> None:
 def test_any_worker_is_found_by_its_queue(folder: Path) -> None:
     """With `anywhere`, a worker counts for the queues it takes, whatever its node is called."""
     words = ["-A", "worker.app", "worker", "-Q", "pull", "-n", "mine@elsewhere", "--concurrency=1"]
-    settings, now = load(folder), datetime.now(UTC)
-    assert not judge(Role.PULL, settings, now, anywhere=True).alive
+    settings = load(folder)
+    assert not judge(Role.PULL, settings, anywhere=True).alive
     with _running(folder, *words):
         deadline = time.monotonic() + 60
-        while not (found := judge(Role.PULL, settings, now, anywhere=True)).alive:
+        while not (found := judge(Role.PULL, settings, anywhere=True)).alive:
             assert time.monotonic() < deadline, (folder / "log").read_text()
         assert "mine@elsewhere" in found.line
-        assert not judge(Role.KEEP, settings, now, anywhere=True).alive
+        assert not judge(Role.KEEP, settings, anywhere=True).alive
 
 
 def test_beat_is_alive_once_it_runs(folder: Path) -> None:
-    """A beat that has begun has written its schedule where the check looks for it."""
+    """A beat that has begun has left a sign of life where the check looks for it."""
     assert not _judged(Role.BEAT, folder).alive
     with _running(folder, "-A", "beat.app", "beat", "--pidfile="):
-        assert _alive_in_time(Role.BEAT, folder).line.startswith("beat: schedule written")
+        assert _alive_in_time(Role.BEAT, folder).line.startswith("beat: turned")
 
 
-def test_beat_that_stopped_writing_is_dead(folder: Path) -> None:
-    """A schedule that is older than the limit means a beat that hangs."""
-    schedule = folder / "data" / f"{SCHEDULE_FILE}.dat"
-    schedule.touch()
-    now = datetime.now(UTC)
-    assert judge(Role.BEAT, load(folder), now).alive
-    assert not judge(Role.BEAT, load(folder), now + SCHEDULE_STALE + timedelta(seconds=2)).alive
+@pytest.mark.parametrize(
+    ("turned", "arrived", "alive"),
+    [(1, 1, True), (1, 119, True), (1, 121, False), (121, 121, False), (-1, -1, False)],
+)
+def test_beat_is_judged_by_ticks_that_arrive(
+    folder: Path, turned: float, arrived: float, alive: bool
+) -> None:
+    """A beat that turns while no tick arrives is dead, and so is one that turns no more; a sign
+    from the future is that of an earlier boot."""
+    now = 10_000.0
+    BeatHeartbeat(now - turned, now - arrived).write(folder / "data")
+    assert judge(Role.BEAT, load(folder), now).alive is alive
+    assert BEAT_STALE_SECONDS == 120
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -188,7 +188,7 @@ def test_no_planted_secret_is_found(scene: Scene, tmp_path: Path) -> None:
     scene.refuse("commands to Redis", b"\n".join(scene.watch.commands))
     assert list(scene.cores.rglob("core*")) == []
     data = Path(scene.running.configuration.parent, "data")
-    for path in (*data.glob("ledger.db*"), *data.glob("metrics/*"), *data.glob("beat-schedule*")):
+    for path in (*data.glob("ledger.db*"), *data.glob("metrics/*")):
         scene.refuse(str(path), path.read_bytes())
 
 

@@ -46,7 +46,7 @@ def up(config: ConfigOption = None) -> int:
     ):
         for line in _banner(settings, service.redis):
             say(line)
-        supervisor.run(lambda: stop.asked)
+        supervisor.run(lambda: stop.asked, service.watch)
         say(f"stopping; tasks under way get {WORKER_STOP_SECONDS:.0f} seconds …")
         supervisor.stop(lambda: stop.urgent)
     say("stopped")

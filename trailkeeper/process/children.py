@@ -185,10 +185,11 @@ class Supervisor:
                     f"{child.spec.name} ended with code {child.code}", "See what it wrote last."
                 )
 
-    def run(self, stopping: Callable[[], bool]) -> None:
-        """Tend the children until `stopping`."""
+    def run(self, stopping: Callable[[], bool], watch: Callable[[], object] = lambda: None) -> None:
+        """Tend the children until `stopping`; `watch` is called again and again meanwhile."""
         while not stopping():
             self.tend()
+            watch()
             time.sleep(POLL_SECONDS)
 
     def stop(self, in_a_hurry: Callable[[], bool] = lambda: False) -> None:

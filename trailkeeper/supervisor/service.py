@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +11,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
+import structlog
 
 from trailkeeper.bootstrap import World
 from trailkeeper.errors import Unavailable
 from trailkeeper.messages import Queue
-from trailkeeper.process.children import ChildSpec, Supervisor, ended
+from trailkeeper.process.children import Child, ChildSpec, Supervisor, ended
 from trailkeeper.process.lock import data_folder, is_held
 from trailkeeper.settings import FOLDER_VARIABLE, REDIS_VARIABLE, Settings
 from trailkeeper.supervisor.embedded_redis import EmbeddedRedis
+from trailkeeper.ticks import TickCounter, TickWatch
+
+log = structlog.get_logger()
 
 REDIS_STAGE, WORKER_STAGE, BEAT_STAGE = 1, 2, 3
 """beat stops first, so that nothing new is asked; Redis last, so that workers can say goodbye"""
@@ -25,6 +30,7 @@ WORKER_STOP_SECONDS = 20.0
 """A worker finishes its tasks for so long. With beat and Redis it stays under the 30 seconds that
 container platforms give; what is killed after that is leased again."""
 _BEAT_STOP_SECONDS = 4.0
+_LOOK_SECONDS = 5.0
 _CHECKOUT = Path(__file__).parents[2]
 
 KEEPING = 2
@@ -41,6 +47,8 @@ class Service:
 
     redis: str
     """where it is, in words; never its password"""
+    watch: Callable[[], None]
+    """call it again and again: it says when ticks stop to arrive, and starts beat again"""
 
 
 @contextmanager
@@ -58,13 +66,34 @@ def running_service(
             embedded = EmbeddedRedis(settings.service.data / "redis", REDIS_STAGE)
             embedded.start(supervisor, stopping)
             words = f"embedded, 127.0.0.1:{embedded.port} ({embedded.binary.name})"
-            variables = {REDIS_VARIABLE: embedded.url}
+            url, variables = embedded.url, {REDIS_VARIABLE: embedded.url}
         else:
             check_redis(url)
             words, variables = f"configured, {_place(url)}", {}
-        for spec in children(settings, variables):
-            supervisor.start(spec)
-        yield Service(words)
+        started = [supervisor.start(spec) for spec in children(settings, variables)]
+        yield Service(words, BeatWatch(TickCounter(url), started[-1]))
+
+
+class BeatWatch:
+    """Looks every few seconds whether ticks arrive at the planning worker."""
+
+    def __init__(self, counter: TickCounter, beat: Child) -> None:
+        self._counter, self._beat = counter, beat
+        self._watch = TickWatch()
+        self._look_at = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._watch.look(self._counter.count())
+        if self._watch.should_say():
+            log.error(
+                "ticks_missed",
+                seconds=round(self._watch.missing_seconds),
+                remedy="beat is started again; see whether Redis answers and `plan` is at work.",
+            )
+            self._beat.kill()
 
 
 def _open_ledger(settings: Settings) -> None:
