@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from trailkeeper.errors import ConfigurationError
+from trailkeeper.model.text import decoded
 from trailkeeper.settings.clouds import CLOUD_PRESETS, CloudSettings
 from trailkeeper.settings.complaints import validated
 from trailkeeper.settings.environment import MAIN_FILE
@@ -166,8 +167,7 @@ def _check_mail_tenant(settings: Settings) -> None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(decoded(path.read_bytes()))
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is not UTF-8", "Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field
 
 from trailkeeper.errors import ConfigurationError, Unavailable
+from trailkeeper.model.text import decoded
 from trailkeeper.settings.clouds import CloudSettings
 from trailkeeper.settings.collection import CollectionSettings
 from trailkeeper.settings.environment import MAIN_FILE, REDIS_VARIABLE, variable
@@ -90,7 +91,10 @@ class Settings(Section):
         return _with_password(url, self.secret(reference)) if reference else url
 
     def secret(self, reference: str) -> str:
-        """Resolve `env:NAME` or `file:PATH` (one trailing newline is dropped).
+        """Resolve `env:NAME` or `file:PATH`.
+
+        Of a file, byte order mark, line ends and blanks around the secret are dropped: `echo` and
+        PowerShell write them. A secret that begins or ends with a blank goes into a variable.
 
         Raises `ConfigurationError` when it is absent or empty; the message never holds the value.
         """
@@ -102,19 +106,25 @@ class Settings(Section):
                     f"the environment variable {rest} is not set", "Set it, or use file:PATH."
                 )
             return value
-        path = self.folder / rest
-        try:
-            value = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"the secret file {path} cannot be read: {why(error)}",
-                "Create it, readable by this user only.",
-            ) from None
-        if not value:
-            raise ConfigurationError(
-                f"the secret file {path} is empty", "Write the secret into it."
-            )
-        return value
+        return _read_secret(self.folder / rest)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        value = decoded(path.read_bytes()).strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"the secret file {path} is no text in UTF-8 or UTF-16",
+            "Save it as UTF-8.",
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"the secret file {path} cannot be read: {why(error)}",
+            "Create it, readable by this user only.",
+        ) from None
+    if not value:
+        raise ConfigurationError(f"the secret file {path} is empty", "Write the secret into it.")
+    return value
 
 
 def _with_password(url: str, password: str) -> str:

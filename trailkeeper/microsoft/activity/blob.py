@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import median_low
 
 import msgspec
 
 from trailkeeper.errors import Transient
+from trailkeeper.microsoft.json_pieces import NoJsonError, items
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.feed.blob import Blob
 from trailkeeper.model.record import PlacedBy, RecordColumns
+from trailkeeper.model.text import legible, utf8
 from trailkeeper.model.window import require_utc
 
 _decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -29,57 +31,74 @@ class UnreadableBlob(Transient):
 
 
 def read_blob(body: bytes, reader: RecordReader, request_id: str = "") -> RecordColumns:
-    """The records of one blob. Raises `UnreadableBlob`."""
+    """The records of one blob; one that is no JSON or no UTF-8 is kept and marked.
+
+    Raises `UnreadableBlob` when the body is no list, breaks off, or holds what are no records.
+    """
+    body = utf8(body).strip(_BLANKS)
     try:
-        texts = _texts(body.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError):
-        raise _unreadable("is no list of records in UTF-8", len(body), request_id) from None
-    records = [text for text in texts if text.startswith("{")]
-    absent = [None] * len(records)
-    columns = reader.read(records, absent, absent)
-    if len(records) < len(texts):
-        strange = len(texts) - len(records)
-        error = _unreadable(f"holds {strange} items that are no records", len(body), request_id)
+        found = _texts(body)
+    except NoJsonError:
+        raise _unreadable("is no list of records", len(body), request_id) from None
+    records = [text for text in found.texts if not _is_other_value(text)]
+    own = [*map(_own_place, records)] if found.odd else [_NOWHERE] * len(records)
+    columns = reader.read(records, [key for key, _ in own], [date for _, date in own])
+    strange = len(found.texts) - len(records)
+    if strange or not found.whole:
+        what = f"holds {strange} items that are no records" if strange else "breaks off"
+        error = _unreadable(what, len(body), request_id)
         error.readable = columns
         raise error
     return columns
 
 
-def _texts(body: bytes) -> list[str]:
-    """The items of a JSON array, each as received. Raises `ValueError`, `RecursionError`."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    texts: list[str]
+    whole: bool = True
+    odd: bool = False
+    """the fast reader refused the body"""
+
+
+def _texts(body: bytes) -> _Found:
+    """The items of a JSON array, each as received. Raises `NoJsonError`."""
     try:
-        return [bytes(item).decode() for item in _decode(body)]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return list(_scanned(body.decode()))
+        return _Found([bytes(item).decode() for item in _decode(body)])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        found = items(body, "CreationTime")
+    behind = body[found.end :].strip(_BLANKS)
+    return _Found([*map(legible, found.pieces)], found.whole and not behind, odd=True)
 
 
-def _scanned(text: str) -> Iterator[str]:
-    """The same by the standard library's reading: it takes lone surrogate escapes, which the fast
-    reader refuses, and which real records hold."""
-    at = _past_blanks(text, 0)
-    if text[at : at + 1] != "[":
-        raise ValueError("no array")
-    at = _past_blanks(text, at + 1)
-    if text[at : at + 1] == "]":
-        return
-    while True:
-        end = _scanner.raw_decode(text, at)[1]
-        yield text[at:end]
-        at = _past_blanks(text, end)
-        if text[at : at + 1] == "]" and not text[at + 1 :].strip():
-            return
-        if text[at : at + 1] != ",":
-            raise ValueError("no array")
-        at = _past_blanks(text, at + 1)
+_BLANKS = b" \t\r\n\0"
+_NOWHERE = (None, None)
 
 
-_BLANKS = re.compile(r"[ \t\r\n]*")
-_scanner = json.JSONDecoder(parse_int=str)  # very long integers are refused otherwise
+def _is_other_value(text: str) -> bool:
+    """A JSON value, but no object: nothing that a record could have been."""
+    if text.startswith("{"):
+        return False
+    try:
+        json.loads(text, parse_int=str)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
-def _past_blanks(text: str, at: int) -> int:
-    match = _BLANKS.match(text, at)
-    return match.end() if match else at
+def _own_place(text: str) -> tuple[object, object]:
+    """Id and time of a record that is no JSON as it stands, if these can be read: a blob has no
+    rows that would tell them."""
+    try:
+        fields = json.loads(_SHOWN_BYTE.sub("\ufffd", text), strict=False, parse_int=str)
+    except (ValueError, RecursionError):
+        return _NOWHERE
+    if not isinstance(fields, dict):
+        return _NOWHERE
+    key, date = fields.get("Id"), fields.get("CreationTime")
+    return key if isinstance(key, str) and "\ufffd" not in key else None, date
+
+
+_SHOWN_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
 
 
 def lag_seconds(blob: Blob, records: RecordColumns) -> int:

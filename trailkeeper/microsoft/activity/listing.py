@@ -6,18 +6,18 @@ management-api-and-graph.md, sections 1.4 and 1.5.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-
-import msgspec
+from datetime import datetime
 
 from trailkeeper.errors import TrailkeeperError, Transient
 from trailkeeper.microsoft.activity.client import TRIES, ActivityClient
 from trailkeeper.microsoft.activity.faults import NO_SUBSCRIPTION
 from trailkeeper.microsoft.activity.subscriptions import DISABLED, Subscriptions
 from trailkeeper.microsoft.http.answer import Answer
+from trailkeeper.microsoft.http.bodies import json_objects, text_of
 from trailkeeper.microsoft.http.transport_faults import host_of
 from trailkeeper.model.feed.blob import Blob
 from trailkeeper.model.feed.rules import LOOKBACK, Listing, from_earlier, shows_part
+from trailkeeper.model.window import parse_instant
 
 _UNNAMED = "HTTP 400"
 """an error without a body: it may be any of them"""
@@ -30,14 +30,6 @@ _MOST_PAGES = 1000
 most a day of one content type"""
 
 
-class _Entry(msgspec.Struct):
-    contentId: str = ""  # noqa: N815 - spelt as on the wire
-    contentUri: str = ""  # noqa: N815 - spelt as on the wire
-    contentCreated: str = ""  # noqa: N815 - spelt as on the wire
-    contentExpiration: str = ""  # noqa: N815 - spelt as on the wire
-    contentType: str = ""  # noqa: N815 - spelt as on the wire
-
-
 class EndlessListing(Transient):
     """A listing that names ever new pages; `blobs` are those that it listed, to be fetched."""
 
@@ -45,8 +37,6 @@ class EndlessListing(Transient):
         super().__init__(cause.summary, cause.remedy, cause.code, cause.request_id)
         self.blobs = blobs
 
-
-_decode = msgspec.json.Decoder(list[_Entry]).decode
 
 Pages = dict[str, tuple[list[Blob], str | None]]
 """What was answered to each link of one content type's listing, and the link that came with it."""
@@ -181,31 +171,26 @@ def _read(
 ) -> Iterator[Blob]:
     """Raises `Transient` for an answer that is no listing."""
     try:
-        entries = _decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise Transient(
-            "the feed's listing could not be read",
-            "It is asked again later.",
-            "listing",
-            answer.request_id,
-        ) from None
+        entries = json_objects(answer.body)
+    except ValueError:
+        raise _unreadable("the feed's listing could not be read", answer) from None
     for entry in entries:
-        content_id = entry.contentId or entry.contentUri.rpartition("/")[2]
+        uri = text_of(entry.get("contentUri"))
+        content_id = text_of(entry.get("contentId")) or uri.rpartition("/")[2]
         if not content_id:
-            raise Transient(
-                "the feed listed content without an id",
-                "It is asked again later.",
-                "listing",
-                answer.request_id,
-            )
-        created_at = _moment(entry.contentCreated) or listing.window.start
+            raise _unreadable("the feed listed content without an id", answer)
+        created_at = _moment(entry.get("contentCreated")) or listing.window.start
         yield Blob(
             content_type,
             content_id,
-            entry.contentUri or client.url(f"audit/{content_id}"),
+            uri or client.url(f"audit/{content_id}"),
             created_at,
-            _moment(entry.contentExpiration) or created_at + LOOKBACK,
+            _moment(entry.get("contentExpiration")) or created_at + LOOKBACK,
         )
+
+
+def _unreadable(what: str, answer: Answer) -> Transient:
+    return Transient(what, "It is asked again later.", "listing", answer.request_id)
 
 
 def _wire(moment: datetime) -> str:
@@ -213,9 +198,16 @@ def _wire(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+def _moment(value: object) -> datetime | None:
+    """None when it says no time: absent, null, no text, no instant, or a placeholder as .NET has
+    them at both ends of its calendar."""
+    if not isinstance(value, str):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        moment = parse_instant(value)
+    except (ValueError, OverflowError):
+        return None
+    return moment if _PLAUSIBLE[0] <= moment.year < _PLAUSIBLE[1] else None
+
+
+_PLAUSIBLE = (2000, 2200)

@@ -6,18 +6,18 @@ success; starting the same again within fifteen minutes is not allowed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from trailkeeper.errors import NeedsPerson, Throttled, TrailkeeperError, Transient
 from trailkeeper.microsoft.activity.client import ActivityClient
 from trailkeeper.microsoft.activity.faults import ALREADY_ENABLED
 from trailkeeper.microsoft.http.answer import Answer
+from trailkeeper.microsoft.http.bodies import json_objects, text_of
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.notes import Notebook
 from trailkeeper.ports.parking import Parking
@@ -37,12 +37,12 @@ class FeedLedger(Notebook, Worklist, Protocol):
     def parkings(self, tenant: str | None = None) -> list[Parking]: ...
 
 
-class _Shown(msgspec.Struct):
-    contentType: str = ""  # noqa: N815 - spelt as on the wire
-    status: str | None = None
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A subscription as the feed lists it."""
 
-
-_decode = msgspec.json.Decoder(list[_Shown]).decode
+    contentType: str  # noqa: N815 - spelt as on the wire
+    status: str | None
 
 
 class Subscriptions:
@@ -118,11 +118,15 @@ def _was_not_heard(error: TrailkeeperError) -> bool:
     return not broke_off and error.code != DISABLED
 
 
-def read_list(answer: Answer) -> list[_Shown]:
+def read_list(answer: Answer) -> list[Shown]:
     """Raises `Transient` for an answer that is no list of subscriptions."""
     try:
-        return _decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, json.JSONDecodeError):
+        entries = json_objects(answer.body)
+    except ValueError:
         raise Transient(
             "the feed's list of subscriptions could not be read", "It is asked again later."
         ) from None
+    return [
+        Shown(text_of(entry.get("contentType")), text_of(entry.get("status")) or None)
+        for entry in entries
+    ]

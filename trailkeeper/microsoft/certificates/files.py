@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.microsoft.certificates.certificate import Certificate, from_pair, refused
+from trailkeeper.model.text import utf8
 
 _LARGEST_FILE = 1 << 20
 _PEM_KEY = re.compile(rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
@@ -27,7 +28,7 @@ def read_file(path: Path) -> bytes:
     """The file's bytes. Raises `ConfigurationError` when it is absent or unreadable."""
     try:
         with path.open("rb") as file:
-            return file.read(_LARGEST_FILE + 1)
+            return utf8(file.read(_LARGEST_FILE + 1))  # DER and PKCS#12 begin like no text
     except OSError as error:
         raise ConfigurationError(
             f"the certificate file {path} cannot be read: {(error.strerror or 'error').lower()}",

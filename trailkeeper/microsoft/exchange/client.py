@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 from uuid import uuid4
 
 from trailkeeper.errors import NeedsPerson, Transient
 from trailkeeper.microsoft.exchange.faults import exchange_error
 from trailkeeper.microsoft.http.answer import Answer
+from trailkeeper.microsoft.http.fault_text import json_object
 from trailkeeper.microsoft.http.hosts import host_allowed, usual_port
 from trailkeeper.microsoft.http.session import Session
 from trailkeeper.microsoft.identity.token_source import TokenSource
@@ -111,9 +113,9 @@ def read_audit_config(answer: Answer) -> bool:
     Raises `NeedsPerson` when it is off; `Transient` when the answer does not say.
     """
     try:
-        rows = json.loads(answer.body)["value"]
+        rows: Any = json_object(answer.body)["value"]
         stated = str(rows[0]["UnifiedAuditLogIngestionEnabled"]).lower()
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (LookupError, TypeError):
         stated = ""
     if stated == "true":
         return True

@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 
 from trailkeeper.errors import Transient
+from trailkeeper.microsoft.json_pieces import Items, NoJsonError, members
 from trailkeeper.microsoft.records import RecordReader, bounded_int
 from trailkeeper.model.record import PlacedBy, RecordColumns
 from trailkeeper.model.search.answer.rows import UNTIMED
+from trailkeeper.model.text import legible, shown_bytes, utf8
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -88,36 +90,77 @@ def _page(body: bytes) -> _Page:
     try:
         return _decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _tolerant_page(body)
+        return _tolerant_page(utf8(body).strip(b"\0"))
 
 
 def _tolerant_page(body: bytes) -> _Page:
-    """The standard library takes what the fast decoder refuses, lone surrogates above all."""
+    """Row by row, since the fast decoder refuses the whole: a lone surrogate, a byte that is no
+    UTF-8 or a nesting too deep is the affair of its own row. Raises `Transient`."""
     try:
-        value = json.loads(_decoded(body), strict=False, parse_int=bounded_int)
-        if not isinstance(value["value"], list):
-            raise TypeError
-        rows = [_row(dict(row)) for row in value["value"]]
-    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        found = members(body, {"value": "AuditData"})
+        rows = found["value"]
+        if not isinstance(rows, Items) or not rows.whole:
+            raise NoJsonError("no list of rows")
+        return _Page(
+            [_row(piece) for piece in rows.pieces],
+            *(_value(found.get(name)) for name in _BESIDE_ROWS),
+        )
+    except (NoJsonError, LookupError):
         raise Transient(
             "Exchange answered 200 with something that is not a result page", "It is asked again."
         ) from None
-    return _Page(
-        rows,
-        value.get("@odata.nextLink"),
-        value.get("odata.nextLink"),
-        value.get("@adminapi.warnings"),
-        value.get("@adminapi.errors"),
-    )
 
 
-def _decoded(body: bytes) -> str:
-    """Bytes that are no UTF-8 are shown as escapes rather than stop a window for ever."""
-    body = body.strip(b"\0")
+_BESIDE_ROWS = ("@odata.nextLink", "odata.nextLink", "@adminapi.warnings", "@adminapi.errors")
+
+
+def _row(piece: bytes) -> _Row:
+    """One row. One that cannot be taken apart is kept whole, in place of its record. Raises
+    `NoJsonError` for a value that is no row at all."""
     try:
-        return body.decode("utf-8", "surrogatepass")
+        fields = members(piece, {})
+    except NoJsonError:
+        if _value(piece) is not None or piece == b"null":
+            raise
+        return _Row(AuditData=legible(piece))
+    known = {name: _value(fields[name]) for name in _Row.__struct_fields__ if name in fields}
+    data, stated = fields.get("AuditData"), fields.get("AuditSearchRequestMetadata")
+    if isinstance(data, bytes):
+        known["AuditData"] = _audit_data(data)
+    if isinstance(stated, bytes):
+        known["AuditSearchRequestMetadata"] = msgspec.Raw(stated)
+    return _Row(**known)
+
+
+def _audit_data(received: bytes) -> object:
+    """The text in a JSON string, bad bytes in it shown as such; an object in its own spelling."""
+    if received.startswith(b"{"):
+        return legible(received)
+    try:
+        received.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
-        return body.decode("utf-8", "replace")
+        text = _value(received.decode("utf-8", "surrogateescape"))
+        return shown_bytes(str(text)) if text is not None else legible(received)
+    value = _value(received)
+    return value if value is not None or received == b"null" else legible(received)
+
+
+def _value(received: bytes | str | Items | None) -> Any:
+    """As the standard library reads it: it takes lone surrogates. None where it cannot."""
+    if received is None or isinstance(received, Items):
+        return None
+    try:
+        text = received if isinstance(received, str) else _shown(received)
+        return json.loads(text, strict=False, parse_int=bounded_int)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shown(received: bytes) -> str:
+    try:
+        return received.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return received.decode("utf-8", "replace")
 
 
 class _RawRow(msgspec.Struct):
@@ -134,18 +177,11 @@ def _restore_spelling(rows: Sequence[_Row], body: bytes) -> None:
     try:
         raws = [bytes(row.AuditData) for row in msgspec.json.decode(body, type=_RawPage).value]
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return  # the tolerant reading has to do
+        return  # the tolerant reading has kept it
     objects = iter([raw.decode() for raw in raws if raw[:1] == b"{"])
     for row in rows:
         if isinstance(row.AuditData, dict):
             row.AuditData = next(objects)
-
-
-def _row(fields: dict[str, Any]) -> _Row:
-    known = {name: fields[name] for name in _Row.__struct_fields__ if name in fields}
-    stated = known.pop("AuditSearchRequestMetadata", None)
-    raw = msgspec.Raw(json.dumps(stated).encode()) if stated is not None else msgspec.Raw()
-    return _Row(**known, AuditSearchRequestMetadata=raw)
 
 
 def _is_bogus(row: _Row) -> bool:
@@ -196,9 +232,12 @@ def _integer(value: object) -> int | None:
     """Numbers come as numbers and as text (section 3.1)."""
     if type(value) is int:
         return value
-    if isinstance(value, str) and value.lstrip("-").isascii() and value.lstrip("-").isdigit():
-        return int(value[:20])
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return int(value)
     return None
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def _header_texts(stated: str) -> list[str]:

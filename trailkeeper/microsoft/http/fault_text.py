@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Mapping
 
+from trailkeeper.model.text import utf8
+
 _LONGEST_BODY = 256 << 10
 _LONGEST_SENTENCE = 400
 _BLANKS = re.compile(r"\s+")
@@ -30,16 +32,16 @@ def sentence(text: object, limit: int = _LONGEST_SENTENCE) -> str:
 
 
 def plain_text(body: bytes | str) -> str:
-    """The body as text, NULs gone, at most 256 KiB of it."""
+    """The body as text, byte order mark and NULs gone, at most 256 KiB of it."""
     if isinstance(body, str):
         return body[:_LONGEST_BODY].replace("\0", "")
-    return body[:_LONGEST_BODY].replace(b"\0", b"").decode("utf-8", "replace")
+    return utf8(body[:_LONGEST_BODY]).replace(b"\0", b"").decode("utf-8", "replace")
 
 
 def json_object(body: bytes | str) -> Mapping[str, object]:
     """The body as a JSON object; empty when it is anything else."""
     try:
-        value = json.loads(plain_text(body))
+        value = json.loads(plain_text(body), strict=False)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

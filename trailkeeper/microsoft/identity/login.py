@@ -22,6 +22,7 @@ from trailkeeper.microsoft.http.answer import Answer
 from trailkeeper.microsoft.http.fault_text import json_object
 from trailkeeper.microsoft.http.session import Session
 from trailkeeper.microsoft.identity.faults import token_error
+from trailkeeper.model.text import utf8
 
 _PATIENCE = 30.0
 """seconds of silence; a login and its discovery must end within the lock's life"""
@@ -33,7 +34,7 @@ class _MsalAnswer:
 
     def __init__(self, answer: Answer) -> None:
         self.status_code = answer.status
-        self.text = answer.body.decode("utf-8", "replace")
+        self.text = utf8(answer.body).decode("utf-8", "replace")
         self.headers: dict[str, str] = {}
 
     def raise_for_status(self) -> None:
