@@ -11,11 +11,12 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trailkeeper.errors import ConfigurationError
+from trailkeeper.model.identity import Identity
 from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source
 from trailkeeper.ports.certificates import CertificateDates
@@ -26,10 +27,11 @@ from trailkeeper.ports.ledger import Ledger
 from trailkeeper.ports.mail import Mailer
 from trailkeeper.ports.outbox import Outbox
 from trailkeeper.ports.source import AuditSource
-from trailkeeper.settings import Settings
+from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.arrivals import ArrivalStep
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
+from trailkeeper.steps.identify import IdentifyStep
 from trailkeeper.steps.match import MatchStep
 from trailkeeper.steps.merge import MergeStep
 from trailkeeper.steps.pull import PullStep
@@ -119,7 +121,11 @@ class World:
     def lake(self) -> Lake:
         from trailkeeper.store.lake import DeltaLake
 
-        return DeltaLake(self.settings.service.lake, expected=self._has_stored)
+        return DeltaLake(self.settings.service.lake, expected=self._has_stored, whose=self._whose)
+
+    def _whose(self, tenant: str) -> Identity | None:
+        found = self.settings.tenants.get(tenant)
+        return found.identity if found else None
 
     def _has_stored(self, tenant: str) -> bool:
         return self.ledger.has_stored(tenant)  # opened when it is asked: a lake needs no ledger
@@ -182,6 +188,26 @@ class World:
             )
         return SmtpMailer(mail, self.settings.secret)
 
+    # --- whose records these are ---
+
+    @cached_property
+    def identify(self) -> IdentifyStep:
+        from trailkeeper.store.lake_identity import kept_under
+
+        in_lake = partial(kept_under, self.settings.service.lake)
+        return IdentifyStep(self.settings, self.ledger, self.clock, in_lake)
+
+    def tenant(self, name: str) -> TenantSettings:
+        """A tenant whose records the ledger and the lake keep under its name, or nobody's yet.
+
+        Loads what reads the lake. Raises `ConfigurationError` for a name without a file, and for
+        one under which another directory's records are kept.
+        """
+        tenant = self.settings.tenant(name)
+        self.identify(name)
+        self.lake.require_ours(name)  # also where the ledger was told first
+        return tenant
+
     # --- steps ---
 
     @cached_property
@@ -194,12 +220,15 @@ class World:
             self.clock,
             service.lease,
             service.searches_per_tenant,
+            require=self.identify,
         )
 
     @cached_property
     def merge(self) -> MergeStep:
         lease = self.settings.service.lease
-        return MergeStep(self.ledger, self.landing, self.lake, self.clock, lease)
+        return MergeStep(
+            self.ledger, self.landing, self.lake, self.clock, lease, require=self.identify
+        )
 
     @cached_property
     def cover(self) -> CoverStep:
@@ -228,6 +257,7 @@ class World:
             self.reports_folder,
             self.certificate_dates,
             self.match,
+            require=self.identify,
         )
 
     @property
@@ -240,7 +270,7 @@ class World:
 
     @cached_property
     def deliver(self) -> DeliverStep:
-        return DeliverStep(self.outbox, self.mailer, self.clock)
+        return DeliverStep(self.outbox, self.mailer, self.clock, require=self.identify)
 
     @cached_property
     def warn(self) -> WarnStep:

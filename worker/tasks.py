@@ -92,23 +92,32 @@ def _announcer() -> CeleryAnnouncer:
 def tick_collect(world: World) -> str:
     """Plan fresh windows, then announce everything that is due."""
     now = world.clock.now()
-    planned = plan_tenants(world.settings, world.ledger, READABLE, now)
+    planned = plan_tenants(_ours_told(world), world.ledger, READABLE, now)
     sent = announce_due(world.settings, world.ledger, world.outbox, _announcer(), now)
     world.metrics()
     return f"planned {planned}, announced {sent.segments}+{sent.merges}+{sent.deliveries}"
 
 
+def _ours_told(world: World) -> Settings:
+    """Once a minute the log names the tenants that nothing is done for."""
+    for tenant, error in world.identify.refused().items():
+        log.error("tenant_refused", tenant=tenant, reason=error.summary, remedy=error.remedy)
+    return world.identify.ours()
+
+
 @task(Task.TICK_FEEDS)
 def tick_feeds(world: World) -> str:
     """Plan and announce the feeds whose turn it is."""
-    sent = plan_polls(world.settings, world.ledger, _announcer(), world.clock.now())
+    sent = plan_polls(world.identify.ours(), world.ledger, _announcer(), world.clock.now())
     return f"{sent} planned and announced"
 
 
 @task(Task.TICK_MONTHS)
 def tick_months(world: World) -> str:
     """Announce every month that is due."""
-    due = list(world.close_months.due(world.clock.now()))
+    refused = world.identify.refused()
+    months = world.close_months.due(world.clock.now())
+    due = [(tenant, month) for tenant, month in months if tenant.name not in refused]
     for tenant, month in due:
         _announcer().report(tenant.name, month)
     return f"{len(due)} due"
@@ -130,7 +139,7 @@ def tick_reap(world: World) -> str:
 def tick_compact(world: World) -> str:
     """A twelfth of the tenants each time: a thousand tables at once would hold up every merge."""
     turn = int(world.clock.now().timestamp() // 1800) % 12
-    tenants = sorted(world.settings.tenants)[turn::12]
+    tenants = sorted(world.identify.ours().tenants)[turn::12]
     for tenant in tenants:
         _announcer().compact(tenant)
     return f"{len(tenants)} announced"
@@ -198,6 +207,7 @@ def deliver(world: World, outbox_id: int) -> str:
 @task(Task.COMPACT_TENANT)
 def compact_tenant(world: World, tenant: str) -> None:
     """The compaction last: a merge that commits meanwhile may end it, and nothing else with it."""
+    world.identify(tenant)
     if found := world.settings.tenants.get(tenant):
         world.arrivals(found)
         world.match.then_forget(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.contract.ledger_words import (
     window,
 )
 from trailkeeper.errors import Bug, LeaseLost
+from trailkeeper.model.identity import Identity
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.segment import (
     Finding,
@@ -52,6 +54,18 @@ def ledger(database_url: str) -> Iterator[SqlLedger]:
     opened = open_ledger(database_url)
     yield opened
     opened.close()
+
+
+def test_a_name_is_kept_for_the_directory_that_came_first(ledger: SqlLedger) -> None:
+    """Whoever adopts a name later is told whose it is; forgetting the tenant frees the name."""
+    first, second = Identity(UUID(int=1), "public"), Identity(UUID(int=1), "gcc")
+    assert ledger.adopt({"contoso": first}, T0) == {"contoso": first}
+    taken = ledger.adopt({"contoso": second, "fabrikam": second}, T0)
+    assert taken == {"contoso": first, "fabrikam": second}
+    assert (ledger.identity("contoso"), ledger.identities()) == (first, taken)
+    ledger.forget_tenant("contoso")
+    assert (ledger.identity("contoso"), ledger.identities()) == (None, {"fabrikam": second})
+    assert ledger.adopt({}, T0) == {}
 
 
 def test_it_is_a_ledger(ledger: SqlLedger) -> None:

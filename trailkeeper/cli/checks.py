@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ LARGEST_SKEW_SECONDS = 60
 """a login is refused when the clock is about five minutes off (identity-and-exchange.md, 1.3)"""
 LEAST_FREE_BYTES = 2 << 30
 CERTIFICATE_DAYS = 30
+RECORDS = "records"
+"""begins the name of a line about a tenant's name that stands for another directory"""
 _REDIS_SECONDS = 3
 _MAIL_REMEDY = (
     "See what the server's words ask for; reports wait in the outbox until it takes mail."
@@ -52,7 +54,9 @@ def check_all(world: World) -> Iterator[Check]:
     yield check_redis(settings)
     ledger = _guarded("ledger", lambda: _ledger(world))
     yield ledger
-    yield _guarded("lake", lambda: _lake(world, ledger.passed is not False))
+    foreign = _foreign(world) if ledger.passed is not False else {}
+    yield from _records(foreign)
+    yield _guarded("lake", lambda: _lake(world, ledger.passed is not False, foreign))
     yield _guarded("landing", lambda: _landing(settings.service.data))
     yield _guarded("mail", lambda: _mail(world))
     for cloud in sorted({tenant.cloud for tenant in settings.tenants.values()}):
@@ -162,13 +166,31 @@ def _ledger(world: World) -> Check:
     return Check("ledger", None, f"{detail}, {counted(parked, 'source')} parked or paused", remedy)
 
 
-def _lake(world: World, ledger_reads: bool) -> Check:
+def _foreign(world: World) -> dict[str, ConfigurationError]:
+    """The tenants under whose names the ledger or the lake keeps another directory's records."""
+    found = world.identify.refused()
+    for tenant in world.settings.tenants.keys() - found.keys():
+        try:
+            world.lake.require_ours(tenant)
+        except ConfigurationError as error:
+            found[tenant] = error
+        except TrailkeeperError:  # the lake's own trouble is told by its own line
+            continue
+    return found
+
+
+def _records(foreign: Mapping[str, ConfigurationError]) -> Iterator[Check]:
+    for tenant, error in sorted(foreign.items()):
+        yield Check(f"{RECORDS} ({tenant})", False, error.summary, error.remedy)
+
+
+def _lake(world: World, ledger_reads: bool, foreign: Collection[str]) -> Check:
     """The ledger's trouble is told once, where it belongs."""
     world.lake.check()
     if not ledger_reads:
         detail = f"{world.settings.service.lake} is writable; what it should hold, the ledger tells"
         return Check("lake", None, detail, "Mend the ledger, then run this again.")
-    for tenant in world.settings.tenants:
+    for tenant in world.settings.tenants.keys() - set(foreign):
         world.lake.require(tenant)
     return Check("lake", True, f"{world.settings.service.lake} is writable")
 

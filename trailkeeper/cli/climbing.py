@@ -38,8 +38,14 @@ def _is_stuck(rungs: Sequence[Rung]) -> bool:
 
 
 def _rungs(world: World, tenant: str, source: Source) -> Iterator[Rung]:
+    from trailkeeper.errors import ConfigurationError
     from trailkeeper.ports.source import Rung
 
+    try:
+        world.tenant(tenant)  # Microsoft is asked nothing for a name that is another directory's
+    except ConfigurationError as error:
+        yield Rung("records", False, error.summary, error.remedy)
+        return
     reader = world.sources.get(source)
     if reader is None:
         yield Rung("reader", None, f"this version has no reader for {source.value} yet")

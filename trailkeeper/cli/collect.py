@@ -94,6 +94,7 @@ def collect(
             most = world.settings.service.searches_per_tenant
             processes = pulling_processes(world.settings, most, stopping)
             pullers = open_until_done.enter_context(processes)
+        world.tenant(asked.tenant.name)  # refused before anything is planned or asked
         step = _step(world, stopping, pullers)
         added = step.plan(asked.tenant.name, asked.wanted)
         if enqueue:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trailkeeper.cli import output
-from trailkeeper.cli.exits import Exit
+from trailkeeper.cli.exits import Exit, each_on_its_own
 from trailkeeper.cli.options import (
     FROM_HELP,
     ConfigOption,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from trailkeeper.model.measures.match import Match
     from trailkeeper.model.stream import Source
     from trailkeeper.model.window import Window
-    from trailkeeper.settings import TenantSettings
 
 _BAR = 20
 
@@ -62,10 +61,13 @@ def coverage(
     with opened(config, verbose) as world:
         asked = _asked(start, end, world.clock.now())
         settings = world.settings
-        chosen = [settings.tenant(tenant)] if tenant else list(settings.tenants.values())
+        chosen = [settings.tenant(tenant).name] if tenant else list(settings.tenants)
         if not chosen:
             output.note(f"no tenant is configured yet: write {settings.folder}/tenants/NAME.toml.")
-        codes = [_of_tenant(world, one, asked, as_json) for one in chosen]
+        codes = [
+            each_on_its_own(lambda name=name: _of_tenant(world, name, asked, as_json))  # type: ignore[misc]  # bound early
+            for name in chosen
+        ]
     return max(codes, default=Exit.DONE)
 
 
@@ -81,11 +83,9 @@ def _asked(start: str | None, end: str | None, now: datetime) -> tuple[datetime,
 
 
 def _of_tenant(
-    world: World,
-    tenant: TenantSettings,
-    asked: tuple[datetime, datetime] | None,
-    as_json: bool,
+    world: World, name: str, asked: tuple[datetime, datetime] | None, as_json: bool
 ) -> int:
+    tenant = world.tenant(name)
     world.lake.require(tenant.name)  # proof of what was stored is worth nothing without it
     world.match(tenant)
     stated = world.cover.of_tenant(tenant, world.clock.now(), asked)

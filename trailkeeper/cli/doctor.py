@@ -22,7 +22,8 @@ def doctor(
     """Look at configuration, Redis, ledger, lake, disk, mail, clock and certificates.
 
     One line each, with a remedy where something fails (✗) or deserves a look (?). Exits with 2
-    when the configuration is broken, 20 when only certificates fail, 1 when anything else does.
+    when the configuration is broken or a tenant's name stands for another directory's records, 20
+    when only certificates fail, 1 when anything else does.
 
     Examples:
 
@@ -30,7 +31,7 @@ def doctor(
 
       trailkeeper doctor --config /etc/trailkeeper --json
     """
-    from trailkeeper.cli.checks import check_all
+    from trailkeeper.cli.checks import RECORDS, check_all
 
     with opened(config, verbose) as world:
         screen = output.console()
@@ -38,10 +39,12 @@ def doctor(
         for check in check_all(world):
             _print(screen, check, as_json)
             if check.passed is False:
-                failed.add(check.name.startswith("certificate"))
+                failed.add(check.name.partition(" ")[0])
     if not failed:
         return Exit.DONE
-    return Exit.PERSON if failed == {True} else Exit.OTHER
+    if RECORDS in failed:
+        return Exit.USAGE
+    return Exit.PERSON if failed == {"certificate"} else Exit.OTHER
 
 
 def _print(screen: Console, check: Check, as_json: bool) -> None:

@@ -65,6 +65,15 @@ def guarded(command: Callable[[], object]) -> int:
         return _unexpected(error)
 
 
+def each_on_its_own(command: Callable[[], int]) -> int:
+    """One of several tenants: what is wrong in its own file is said, and the others go on."""
+    try:
+        return command()
+    except ConfigurationError as error:
+        _say(str(error))
+        return exit_code(error)
+
+
 def exit_code(error: TrailkeeperError) -> Exit:
     if isinstance(error, (ConfigurationError, UsageError)):
         return Exit.USAGE

@@ -94,7 +94,7 @@ def export(
     if form is Form.PARQUET and path is None:
         raise UsageError("parquet cannot be streamed", "Name the file with -o PATH.")
     with opened(config, verbose) as world:
-        name = world.settings.tenant(tenant).name
+        name = world.tenant(tenant).name
         records = _write(world.lake, name, window, form, path)
     where = f" to {path}" if path else ""
     output.note(f"exported {output.counted(records, 'record')} of {tenant}{where}.")

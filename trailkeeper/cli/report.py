@@ -103,7 +103,7 @@ def _asked(
         )
     if send:
         _ = world.mailer  # raises when mail is not configured
-    return tenant, asked
+    return world.tenant(name), asked
 
 
 def _render(

@@ -16,8 +16,10 @@ from trailkeeper.cli.options import ConfigOption, JsonOption, VerboseOption, ope
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from trailkeeper.bootstrap import World
+    from trailkeeper.errors import ConfigurationError
     from trailkeeper.model.stream import Stream
     from trailkeeper.ports.parking import Parking
     from trailkeeper.settings import TenantSettings
@@ -46,7 +48,11 @@ def list_tenants(
       trailkeeper tenants list --json
     """
     with opened(config, verbose) as world:
-        rows = [_row(world, tenant) for tenant in world.settings.tenants.values()]
+        refused = world.identify.refused()
+        rows = [
+            _row(world, tenant, refused.get(tenant.name))
+            for tenant in world.settings.tenants.values()
+        ]
         if as_json:
             for row in rows:
                 output.json_line(row)
@@ -57,20 +63,36 @@ def list_tenants(
             output.note(f"no tenant is configured yet: write {folder}/tenants/NAME.toml.")
 
 
-def _row(world: World, tenant: TenantSettings) -> dict[str, Any]:
+def _row(
+    world: World, tenant: TenantSettings, refused: ConfigurationError | None
+) -> dict[str, Any]:
     from trailkeeper.model.stream import Stream
     from trailkeeper.model.window import iso
 
     streams = [Stream(tenant.name, source) for source in tenant.sources]
-    until = [moment for s in streams if (moment := _collected_until(world, s))]
+    until = [] if refused else [m for s in streams if (m := _collected_until(world, s))]
+    still = [_refused_json(refused)] if refused else []
+    still += [_parking_json(parking) for parking in world.ledger.parkings(tenant.name)]
     return {
         "name": tenant.name,
         "tenant_id": str(tenant.tenant_id),
         "domain": tenant.domain,
         "cloud": tenant.cloud,
         "sources": [source.value for source in tenant.sources],
-        "standing_still": [_parking_json(p) for p in world.ledger.parkings(tenant.name)],
+        "standing_still": still,
         "last_collected": iso(max(until)) if until else None,
+    }
+
+
+def _refused_json(error: ConfigurationError) -> dict[str, Any]:
+    """What is kept under this name is another directory's: true now, and not since an instant."""
+    return {
+        "source": None,
+        "content_type": None,
+        "kind": "refused",
+        "since": None,
+        "summary": error.summary,
+        "remedy": error.remedy,
     }
 
 
@@ -125,7 +147,8 @@ def _state(standing_still: Sequence[dict[str, Any]]) -> str:
     first = standing_still[0]
     what = " ".join(filter(None, (first["source"], first["content_type"])))
     where = f" ({what})" if what else ""
-    since = f"{first['kind']}{where} since {first['since'][:16]}Z"
+    since = f"{first['kind']}{where}"
+    since += f" since {first['since'][:16]}Z" if first["since"] else ""
     return f"{since}: {first['summary'].rstrip('.')}. {first['remedy']}"
 
 
@@ -206,8 +229,9 @@ def remove(
 ) -> None:
     """Forget a tenant: its stored records, its coverage, what waits to be sent. For good.
 
-    The rendered reports and the tenant's configuration file stay; delete the file first, or a
-    running service begins the tenant anew.
+    That frees the name for another directory. The rendered reports stay, in a folder of another
+    name, and so does the tenant's configuration file; delete the file first and restart a running
+    service, or it begins the tenant anew.
 
     Example:
 
@@ -225,6 +249,13 @@ def _require_known(world: World, name: str) -> None:
     """A tenant whose file is deleted already is known by what the ledger has of it."""
     if not (world.ledger.streams(name) or world.ledger.parkings(name)):
         world.settings.tenant(name)
+
+
+def _set_aside(reports: Path, now: datetime) -> Path:
+    """Whoever gets the name next shall not find them among their own."""
+    aside = reports.with_name(f"{reports.name}.removed-{now:%Y%m%dT%H%M%SZ}")
+    reports.rename(aside)
+    return aside
 
 
 def _ask(name: str) -> None:
@@ -253,7 +284,7 @@ def _remove(world: World, name: str) -> None:
 def _tell_what_stays(world: World, name: str) -> None:
     reports = world.reports_folder / name
     if reports.is_dir():
-        output.note(f"kept: rendered reports in {reports}")
+        output.note(f"kept: rendered reports in {_set_aside(reports, world.clock.now())}")
     if name in world.settings.tenants:
         output.note(
             f"kept: {world.settings.folder}/tenants/{name}.toml. Delete it and restart the "

@@ -80,6 +80,12 @@ class Lake(Protocol):
 
     def remove(self, tenant: str) -> None: ...
 
+    def require_ours(self, tenant: str) -> None:
+        """Raises `ConfigurationError` when the tenant's table holds another directory's records.
+
+        Every method but `remove` refuses such a table; this one opens it for no other reason."""
+        ...
+
     def require(self, tenant: str) -> None:
         """Raises `Unavailable` when the tenant's records should be there and are not."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from trailkeeper.ports.identities import Identities
 from trailkeeper.ports.leasing import Leasing
 from trailkeeper.ports.measures import Measures
 from trailkeeper.ports.merging import Merging
@@ -16,7 +17,17 @@ from trailkeeper.ports.worklist import Worklist
 
 
 class Ledger(
-    Planning, Leasing, Merging, Proof, Parkings, Worklist, Measures, Notebook, Overviews, Protocol
+    Planning,
+    Leasing,
+    Merging,
+    Proof,
+    Parkings,
+    Worklist,
+    Measures,
+    Notebook,
+    Overviews,
+    Identities,
+    Protocol,
 ):
     """The truth: what is planned, owned, landed, merged, proven and owed.
 
@@ -24,7 +35,8 @@ class Ledger(
     """
 
     def forget_tenant(self, tenant: str) -> None:
-        """Delete every row of this tenant, its outbox included; late leases meet `LeaseLost`."""
+        """Delete every row of this tenant, its identity and outbox too; late leases meet
+        `LeaseLost`."""
         ...
 
     def close(self) -> None: ...

@@ -111,10 +111,17 @@ def _tenant(path: Path, clouds: Mapping[str, CloudSettings]) -> TenantSettings:
 
 def _check_directories(tenants: Mapping[str, TenantSettings], folder: Path) -> None:
     """A file copied for the next customer whose `tenant_id` was left as it was would mail that one
-    the first one's records. Two files of one customer are that customer's affair."""
-    first: dict[tuple[str, UUID], TenantSettings] = {}
+    the first one's records. Two files of one customer are that customer's affair, but one directory
+    lives in one cloud."""
+    first: dict[UUID, TenantSettings] = {}
     for tenant in tenants.values():
-        other = first.setdefault((tenant.cloud, tenant.tenant_id), tenant)
+        other = first.setdefault(tenant.tenant_id, tenant)
+        if other.cloud != tenant.cloud:
+            raise ConfigurationError(
+                f"{folder / 'tenants' / tenant.name}.toml: tenant_id is that of {other.name}.toml, "
+                f"too, with cloud = {tenant.cloud!r} here and {other.cloud!r} there",
+                "One directory lives in one cloud: correct the cloud or the tenant_id.",
+            )
         if _customer(other) != _customer(tenant):
             raise ConfigurationError(
                 f"{folder / 'tenants' / tenant.name}.toml: tenant_id is that of {other.name}.toml, "

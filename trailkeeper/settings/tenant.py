@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, PlainValidator, model_validator
 
+from trailkeeper.model.identity import Identity
 from trailkeeper.model.stream import Source
 from trailkeeper.settings.fields import (
     HttpsUrl,
@@ -78,6 +79,11 @@ class TenantSettings(Section):
     next_certificate: CertificateSettings | None = None
     """a second certificate during a roll-over; whichever works is used"""
     report: ReportSettings = ReportSettings()
+
+    @property
+    def identity(self) -> Identity:
+        """Whose records are collected, whatever the file is called."""
+        return Identity(self.tenant_id, self.cloud)
 
     @cached_property
     def zone(self) -> ZoneInfo:

@@ -12,6 +12,7 @@ from trailkeeper.errors import DeliveryRefused, TrailkeeperError
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.mail import Mailer
 from trailkeeper.ports.outbox import Outbox
+from trailkeeper.steps.identify import Require, anybody
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ class DeliverStep:
     outbox: Outbox
     mailer: Mailer
     clock: Clock
+    require: Require = anybody
 
     def __call__(self, outbox_id: int) -> DeliveryOutcome:
         """Try once. What became of it is in the outbox; provider errors do not raise.
@@ -47,6 +49,7 @@ class DeliverStep:
             tenant=delivery.tenant, month=str(delivery.month), outbox=outbox_id
         ):
             try:
+                self.require(delivery.tenant)
                 reply = self.mailer.send(delivery)
             except DeliveryRefused as error:
                 self.outbox.refused(delivery, self.clock.now(), str(error))

@@ -30,6 +30,7 @@ from trailkeeper.ports.merging import Merging
 from trailkeeper.ports.notes import Notebook
 from trailkeeper.steps.arrivals import lateness_of
 from trailkeeper.steps.heartbeat import Heartbeat
+from trailkeeper.steps.identify import Require, anybody
 from trailkeeper.steps.pull import back_off
 
 log = structlog.get_logger()
@@ -53,12 +54,15 @@ class MergeStep:
     lake: Lake
     clock: Clock
     lease_length: timedelta
+    require: Require = anybody
 
     def __call__(self, tenant: str, owner: str) -> MergeCounts:
         """Merge until nothing of the tenant is landed, or another worker holds its merge.
 
-        Raises `Transient` when another writer won the commit: the merge is claimed again later.
+        Raises `Transient` when another writer won the commit: the merge is claimed again later;
+        `ConfigurationError` when the tenant's name stands for another directory by now.
         """
+        self.require(tenant)
         total = MergeCounts()
         while (merge := self._open(tenant, owner)) is not None:
             try:

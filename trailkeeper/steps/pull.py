@@ -45,6 +45,7 @@ from trailkeeper.ports.proof import Proof
 from trailkeeper.ports.source import AuditSource, Pulled
 from trailkeeper.steps.content_types import ask_what_was_missed, asked_again, note_content_types
 from trailkeeper.steps.heartbeat import Heartbeat
+from trailkeeper.steps.identify import Require, anybody
 from trailkeeper.steps.places import Places, PlaceTurn
 
 log = structlog.get_logger()
@@ -106,6 +107,7 @@ class PullStep:
     """most segments of one stream at a time; the stream's own pace may be slower"""
     stopping: Callable[[], bool] = _never
     """asked between requests: True gives the segment back at once instead of finishing it"""
+    require: Require = anybody
 
     def __call__(
         self, segment_id: int, owner: str, announce: Callable[[], None] = lambda: None
@@ -121,8 +123,10 @@ class PullStep:
 
         `announce` is called while it is pulled, when others may take more of its stream.
         Provider errors end in the ledger (postponed, parked, lost), not in an exception.
-        Raises `Unavailable` when the disk or the ledger is out of reach.
+        Raises `Unavailable` when the disk or the ledger is out of reach, `ConfigurationError`
+        before anything is asked when the tenant's name stands for another directory by now.
         """
+        self.require(segment.stream.tenant)
         now = self.clock.now()
         until = now + self.lease_length
         places = Places(self.ledger, self.clock, self.per_stream)

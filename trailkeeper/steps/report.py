@@ -27,6 +27,7 @@ from trailkeeper.ports.parking import Standing
 from trailkeeper.ports.planning import Frontiers
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
+from trailkeeper.steps.identify import Require, anybody
 from trailkeeper.steps.match import MatchStep
 
 log = structlog.get_logger()
@@ -56,9 +57,12 @@ class ReportStep:
     folder: Path
     certificates: CertificateDates
     match: MatchStep
+    require: Require = anybody
 
     def render(self, tenant: TenantSettings, month: Month, folder: Path | None = None) -> Rendered:
-        """Render the month as it stands now. Raises `UsageError` for a month that has not begun."""
+        """Render the month as it stands now. Raises `UsageError` for a month that has not begun,
+        `ConfigurationError` when the tenant's name stands for another directory by now."""
+        self.require(tenant.name)
         now = self.clock.now()
         window = month.window(tenant.zone)
         if window.start >= now:

@@ -29,6 +29,7 @@ from trailkeeper.model.window import Window, iso
 from trailkeeper.store import lake_arrivals, lake_export, lake_figures, lake_match
 from trailkeeper.store.disk import make_folder, sync, unavailable
 from trailkeeper.store.lake_faults import error_words, lake_errors
+from trailkeeper.store.lake_identity import Whose, nobody
 from trailkeeper.store.lake_merge import Folded, fold, received
 from trailkeeper.store.lake_refused import may_blame_content, mended
 from trailkeeper.store.lake_sightings import Sightings
@@ -60,10 +61,14 @@ class DeltaLake:
         url: str,
         storage_options: Mapping[str, str] | None = None,
         expected: Callable[[str], bool] = lambda tenant: False,
+        whose: Whose = nobody,
     ) -> None:
         """`expected`: whether the ledger knows of stored records of a tenant. Then a missing table
-        is `Unavailable` for every method but `remove`, and never an empty one."""
-        self._tables = Tables(url, storage_options, expected)
+        is `Unavailable` for every method but `remove`, and never an empty one.
+
+        `whose`: the directory that a tenant's name stands for. A table of another one is refused
+        with `ConfigurationError` by every method but `remove`, which frees the name."""
+        self._tables = Tables(url, storage_options, expected, whose=whose)
         self._sightings = Sightings(url, storage_options)
 
     def merge(
@@ -210,6 +215,11 @@ class DeltaLake:
         with lake_errors(f"removing {tenant}"):
             self._sightings.tables.drop(tenant)
             self._tables.drop(tenant)
+
+    def require_ours(self, tenant: str) -> None:
+        """Raises `ConfigurationError` when the tenant's table is another directory's."""
+        with lake_errors(f"opening the lake of {tenant}"):
+            self._tables.find_ours(tenant)
 
     def require(self, tenant: str) -> None:
         """Raises `Unavailable` when the tenant's records should be here and are not."""

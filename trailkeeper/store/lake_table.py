@@ -15,7 +15,9 @@ from deltalake.writer.properties import ColumnProperties
 from trailkeeper.errors import Unavailable
 from trailkeeper.model.record import COLUMNS
 from trailkeeper.model.window import Axis, AxisMixedError, Window
-from trailkeeper.store.disk import one_name
+from trailkeeper.store import lake_identity
+from trailkeeper.store.disk import one_name, sync
+from trailkeeper.store.lake_identity import Whose, nobody
 
 PARTITION = "event_date"
 TABLE_COLUMNS: tuple[str, ...] = (*COLUMNS, "source", "first_seen_at", "raw_size", PARTITION)
@@ -78,8 +80,11 @@ class Tables:
         storage_options: Mapping[str, str] | None = None,
         expected: Callable[[str], bool] = lambda tenant: False,
         schema: Schema = _SCHEMA,
+        whose: Whose = nobody,
     ) -> None:
-        """`expected`: whether a tenant's table must be there, since the ledger knows of records."""
+        """`expected`: whether a tenant's table must be there, since the ledger knows of records;
+        `whose`: the directory that a tenant's name stands for."""
+        self._whose = whose
         self._expected = expected
         self._schema = schema
         self.url = url.rstrip("/") or url
@@ -97,17 +102,25 @@ class Tables:
         """The newest version of the table, or None when nothing was ever merged.
 
         Raises `Unavailable` when something was: a lake that is gone must not pass for an empty one.
+        Raises `ConfigurationError` when the table is another directory's.
         """
-        table = self._open(tenant)
+        table = self.find_ours(tenant)
         if table is not None or not self._expected(tenant):
             return table
-        table = self._open(tenant)  # the first merge may have come between the two looks
+        table = self.find_ours(tenant)  # the first merge may have come between the two looks
         if table is None:
             raise Unavailable(
                 f"the records of {tenant} are not in the lake {self.url}, though they were stored",
                 "Mount or restore the lake, or set service.lake right; to begin anew, run "
                 f"`trailkeeper tenants remove {tenant}` and collect again.",
             )
+        return table
+
+    def find_ours(self, tenant: str) -> DeltaTable | None:
+        """The table, or None. Raises `ConfigurationError` when it is another directory's."""
+        table = self._open(tenant)
+        if table is not None:
+            lake_identity.compare(table, tenant, self._whose(tenant), self.url)
         return table
 
     def _open(self, tenant: str) -> DeltaTable | None:
@@ -120,21 +133,34 @@ class Tables:
 
     def find_or_create(self, tenant: str) -> DeltaTable:
         table = self.find(tenant)
+        identity = self._whose(tenant)
         if table is not None:
+            if lake_identity.adopt(table, identity):
+                self._sync_log(tenant, table)
             return table
         try:
-            return DeltaTable.create(
+            table = DeltaTable.create(
                 self.location(tenant),
                 self._schema,
                 partition_by=[PARTITION],
-                configuration=_CONFIGURATION,
+                configuration={**_CONFIGURATION, **lake_identity.properties(identity)},
                 storage_options=self.options,
+                raise_if_key_not_exists=False,  # the identity's are no words of Delta
             )
         except DeltaError:
             table = self.find(tenant)  # another worker may have created it in the same moment
             if table is None:
                 raise
             return table
+        self._sync_log(tenant, table)
+        return table
+
+    def _sync_log(self, tenant: str, table: DeltaTable) -> None:
+        """fsync the newest commit: a later one that is durable is worth nothing without it."""
+        if self.folder:
+            log = self.folder / tenant / "_delta_log"
+            for path in (log / f"{table.version():020d}.json", log):
+                sync(path)
 
     def scan(self, table: DeltaTable, window: Window | None = None) -> pl.LazyFrame:
         """The records of `window`; files of other days and hours are never opened."""
@@ -160,6 +186,7 @@ class Tables:
         table = self._open(tenant)
         if table is not None:
             table.delete()
+            lake_identity.forget(table)
             table.vacuum(
                 retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True
             )

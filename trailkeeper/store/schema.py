@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeDecorator
 from trailkeeper.model.segment import SegmentState
 from trailkeeper.model.window import require_utc
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration. A database that carries it is opened without loading Alembic."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -251,6 +251,15 @@ notes = Table(
     Column("key", Text, primary_key=True),
     Column("value", Words, nullable=False),
     Column("noted_at", Instant, nullable=False),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("tenant_id", Text, nullable=False),  # of the directory, lower-case GUID
+    Column("cloud", Text, nullable=False),
+    Column("adopted_at", Instant, nullable=False),
 )
 
 measures = Table(

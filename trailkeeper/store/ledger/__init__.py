@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from trailkeeper.store.database import open_database
 from trailkeeper.store.ledger.damage import Damage
+from trailkeeper.store.ledger.identities import IdentityRows
 from trailkeeper.store.ledger.lags import Measures
 from trailkeeper.store.ledger.leasing import Leasing
 from trailkeeper.store.ledger.merging import Merging
@@ -18,7 +19,16 @@ from trailkeeper.store.ledger.worklist import BlobWorklist
 
 
 class SqlLedger(
-    Planning, Leasing, Merging, Damage, Proof, Overviews, Standstill, BlobWorklist, Measures
+    Planning,
+    Leasing,
+    Merging,
+    Damage,
+    Proof,
+    Overviews,
+    Standstill,
+    BlobWorklist,
+    Measures,
+    IdentityRows,
 ):
     """The ledger on SQLite or PostgreSQL; safe for threads, and for any number of processes."""
 

@@ -14,6 +14,7 @@ from trailkeeper.store.ledger.rows import AnyRow, stream_key
 from trailkeeper.store.schema import (
     blobs,
     findings,
+    identities,
     measures,
     merges,
     notes,
@@ -23,6 +24,8 @@ from trailkeeper.store.schema import (
     streams,
 )
 
+_BY_TENANT = (blobs, measures, segments, merges, streams, parkings, outbox, identities)
+"""every table with a column `tenant`"""
 _WHOLE_TENANT = ""
 _THEIR_STREAMS = (
     select(streams.c.tenant)
@@ -122,7 +125,7 @@ class Standstill(OverEngine):
             # Who plans, shares or lands holds these while it adds segments: it is waited for here.
             connection.execute(_THEIR_STREAMS, {"its_tenant": tenant})
             connection.execute(delete(findings).where(findings.c.segment_id.in_(theirs)))
-            for table in (blobs, measures, segments, merges, streams, parkings, outbox):
+            for table in _BY_TENANT:
                 connection.execute(delete(table).where(table.c.tenant == tenant))
             keys = connection.scalars(select(notes.c.key).where(notes.c.key.contains(f"/{tenant}")))
             # TOPIC/TENANT, or TOPIC/TENANT/PART
