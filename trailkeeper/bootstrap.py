@@ -31,6 +31,7 @@ from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.arrivals import ArrivalStep
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
+from trailkeeper.steps.fairness import Fairness
 from trailkeeper.steps.identify import IdentifyStep
 from trailkeeper.steps.match import MatchStep
 from trailkeeper.steps.merge import MergeStep
@@ -83,10 +84,13 @@ class World:
         settings: Settings,
         clock: Clock | None = None,
         forked_tokens: TokenStore | None = None,
+        pullers: int = 0,
     ) -> None:
-        """`forked_tokens`: shared with the processes of one command, where there is no Redis."""
+        """`forked_tokens`: shared with the processes of one command, where there is no Redis.
+        `pullers`: how many processes of this host pull for all tenants; 0 is a command's own."""
         self.settings = settings
         self._forked_tokens = forked_tokens
+        self._pullers = pullers
         self.clock: Clock = clock or SystemClock()
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         """who holds this process's leases"""
@@ -221,7 +225,13 @@ class World:
             service.lease,
             service.searches_per_tenant,
             require=self.identify,
+            fairness=self._fairness,
         )
+
+    @property
+    def _fairness(self) -> Fairness | None:
+        host = socket.gethostname()
+        return Fairness(self.ledger, self.clock, host, self._pullers) if self._pullers else None
 
     @cached_property
     def merge(self) -> MergeStep:

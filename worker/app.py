@@ -34,6 +34,7 @@ def _logging(**_: object) -> None:
 def _begin(sender: Any = None, **_: object) -> None:
     """Before the fork, so that no child is ever without it."""
     forbid_core_files()
+    world.begin(int(getattr(sender, "concurrency", 0) or 0))
     folder = world.settings().service.data / "metrics"
     dropped.begin(str(getattr(sender, "hostname", "")), folder)
 

@@ -8,6 +8,13 @@ from trailkeeper.bootstrap import World
 from trailkeeper.settings import Settings, find_folder, load
 
 _worlds: dict[int, World] = {}
+_siblings = 0
+
+
+def begin(processes: int) -> None:
+    """Before the fork: this worker has so many processes, that pull where it takes that queue."""
+    global _siblings
+    _siblings = processes
 
 
 def settings() -> Settings:
@@ -20,7 +27,7 @@ def open_world() -> World:
     pid = os.getpid()
     if pid not in _worlds:
         _worlds.clear()
-        _worlds[pid] = World(settings())
+        _worlds[pid] = World(settings(), pullers=_siblings)
     return _worlds[pid]
 
 

@@ -18,6 +18,9 @@ from trailkeeper.model.segment import (
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
 
+BESIDE = ":pull"
+"""how an owner ends that pulls for one command, in a process which no other tenant waits for"""
+
 
 class Segments(Protocol):
     """The segments as they stand."""
@@ -49,9 +52,17 @@ class Leasing(Segments, Protocol):
     """
 
     def lease(
-        self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
+        self,
+        segment_id: int,
+        owner: str,
+        now: datetime,
+        until: datetime,
+        per_stream: int,
+        processes: int | None = None,
     ) -> Leased | None:
-        """Take the segment, or None when it is not due, owned, parked, or its stream is full.
+        """Take the segment, or None when it is not due, owned, parked, or its stream is full; or,
+        of `processes` that all tenants share, when its tenant holds its share (`model/fairness.py`)
+        and somebody else needs one. None: the caller's process is the tenant's own.
 
         Taking over from a worker that let its deadline pass counts as that worker's failed attempt.
         """

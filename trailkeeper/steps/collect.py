@@ -19,7 +19,7 @@ from trailkeeper.model.sources import Known, rules_of
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, subtract
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.leasing import Segments
+from trailkeeper.ports.leasing import BESIDE, Segments
 from trailkeeper.ports.notes import Notes
 from trailkeeper.ports.parking import PAUSED, Parking, Parkings
 from trailkeeper.ports.planning import Planning
@@ -282,7 +282,7 @@ class _Run:
             if busy < self._step.threads and self._may_try(segment):
                 here = Pullers(self._threads, self._step.pull)
                 pullers = self._step.pullers.get(segment.stream.source, here)
-                owner = f"{self._step.owner}:pull"
+                owner = f"{self._step.owner}{BESIDE}"
                 future = pullers.executor.submit(pullers.pull, segment.id, owner)
                 self._pulling[future] = segment
 

@@ -87,7 +87,7 @@ class PlaceTurn(Turn):
 
     def answered(self, *, clean: bool) -> None:
         self._spoke = True
-        with _hint("answered"):
+        with hint("answered"):
             if self._places.went(self.leased.segment.stream, clean=clean):
                 self._announce()
 
@@ -105,11 +105,11 @@ class PlaceTurn(Turn):
 
     def left(self) -> None:
         """Pieces were planned that others may take at once."""
-        with _hint("left"):
+        with hint("left"):
             self._announce()
 
     def room(self) -> int:
-        with _hint("room"):
+        with hint("room"):
             return self._places.free(self.leased.segment.stream)
         return 0  # type: ignore[unreachable]  # it is reached where the hint failed
 
@@ -125,13 +125,13 @@ class PlaceTurn(Turn):
             return False
         self.leased = replace(self.leased, segment=replace(segment, window=kept))
         log.info("segment_shared", kept=str(kept), given=[str(window) for window in given])
-        with _hint("share"):
+        with hint("share"):
             self._announce()
         return True
 
 
 @contextmanager
-def _hint(what: str) -> Iterator[None]:
+def hint(what: str) -> Iterator[None]:
     """Places are hints: a ledger that is out of reach for a moment ends no pull because of them.
     The lease does, once it could not be renewed for too long."""
     try:

@@ -44,9 +44,10 @@ from trailkeeper.ports.planning import Planning
 from trailkeeper.ports.proof import Proof
 from trailkeeper.ports.source import AuditSource, Pulled
 from trailkeeper.steps.content_types import ask_what_was_missed, asked_again, note_content_types
+from trailkeeper.steps.fairness import Fairness
 from trailkeeper.steps.heartbeat import Heartbeat
 from trailkeeper.steps.identify import Require, anybody
-from trailkeeper.steps.places import Places, PlaceTurn
+from trailkeeper.steps.places import Places, PlaceTurn, hint
 
 log = structlog.get_logger()
 
@@ -79,7 +80,7 @@ class Outcome(StrEnum):
     EMPTY = "empty"
     """landed without a record: there is nothing to merge"""
     NOT_OURS = "not_ours"
-    """not due, owned by somebody else, parked, or its stream is at its limit"""
+    """not due, owned by somebody else, parked, or its stream or tenant has what it may have"""
     POSTPONED = "postponed"
     """back to planned, due later"""
     PARKED = "parked"
@@ -108,6 +109,8 @@ class PullStep:
     stopping: Callable[[], bool] = _never
     """asked between requests: True gives the segment back at once instead of finishing it"""
     require: Require = anybody
+    fairness: Fairness | None = None
+    """where this process is one of those that all tenants share"""
 
     def __call__(
         self, segment_id: int, owner: str, announce: Callable[[], None] = lambda: None
@@ -132,17 +135,34 @@ class PullStep:
         places = Places(self.ledger, self.clock, self.per_stream)
         pace = places.pace(segment.stream)
         allowed = pace.allows(self.per_stream)
-        leased = self.ledger.lease(segment.id, owner, now, until, allowed)
+        shared = self.fairness.processes() if self.fairness else None
+        leased = self.ledger.lease(segment.id, owner, now, until, allowed, shared)
         if leased is None:
             return Outcome.NOT_OURS
+        outcome = Outcome.POSTPONED
+        try:
+            outcome = self._held(PlaceTurn(places, leased, pace, announce), now)
+        finally:
+            self._told(leased, now, outcome)
+        return outcome
+
+    def _told(self, leased: Leased, since: datetime, outcome: Outcome) -> None:
+        """How long the process was held, for the shares of the next ones."""
+        if self.fairness:
+            landed = outcome in (Outcome.LANDED, Outcome.EMPTY)
+            with hint("held"):
+                self.fairness.held(leased.segment.stream, since, landed=landed)
+
+    def _held(self, turn: PlaceTurn, now: datetime) -> Outcome:
+        """Pull what is leased, whatever comes of it."""
+        leased = turn.leased
         with structlog.contextvars.bound_contextvars(
             tenant=leased.segment.stream.tenant,
             source=leased.segment.stream.source.value,
-            segment=segment.id,
+            segment=leased.segment.id,
             window=str(leased.segment.window),
             epoch=leased.lease.epoch,
         ):
-            turn = PlaceTurn(places, leased, pace, announce)
             try:
                 return self._pull(turn)
             except LeaseLost:

@@ -33,6 +33,9 @@ _BEAT_STOP_SECONDS = 4.0
 _LOOK_SECONDS = 5.0
 _CHECKOUT = Path(__file__).parents[2]
 
+SPARE = 1
+"""pulling processes beside `service.workers`: pulls that are known to be long never take the last
+one, so this one is there for the quick"""
 KEEPING = 2
 """keeping processes: while one compacts or reports for minutes, the other one merges"""
 KEEPING_QUEUES = (Queue.MERGE, Queue.REPORT, Queue.MAIL)
@@ -136,7 +139,7 @@ def children(settings: Settings, variables: dict[str, str]) -> Iterable[ChildSpe
     """The workers and beat. `variables` says where an embedded Redis is."""
     common = {**variables, FOLDER_VARIABLE: str(settings.folder), **import_path()}
     data, workers = settings.service.data, settings.service.workers
-    yield _celery("pull", data, common, *_worker("pull", [Queue.PULL], workers))
+    yield _celery("pull", data, common, *_worker("pull", [Queue.PULL], workers + SPARE))
     yield _celery("plan", data, common, *_worker("plan", [Queue.PLAN], 1))
     yield _celery("keep", data, common, *_worker("keep", KEEPING_QUEUES, KEEPING))
     # An empty pid file name: Celery's lock would outlive a kill, ours does not.

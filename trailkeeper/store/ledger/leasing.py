@@ -10,15 +10,11 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Exists,
     Select,
     and_,
     bindparam,
     case,
-    exists,
     func,
-    literal_column,
-    not_,
     or_,
     select,
     update,
@@ -40,21 +36,24 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 from trailkeeper.store import schema
 from trailkeeper.store.ledger.base import OverEngine
+from trailkeeper.store.ledger.fairness import is_fair
 from trailkeeper.store.ledger.planning import add_segments, locked
 from trailkeeper.store.ledger.rows import (
     CLAIMABLE,
     NOW,
+    RUNS,
     SEGMENT_COLUMNS,
     AnyRow,
     add_findings,
     batches,
+    is_parked,
     overlaps,
     same_stream,
     segment_of,
     stream_key,
 )
 from trailkeeper.store.ledger.worklist import mark_blobs
-from trailkeeper.store.schema import parkings, segments, streams
+from trailkeeper.store.schema import segments, streams
 
 _THESE = select(*SEGMENT_COLUMNS).where(segments.c.id.in_(bindparam("ids", expanding=True)))
 _NO_LEASE = {"owner": None, "deadline_at": None}
@@ -72,11 +71,19 @@ class Leasing(OverEngine):
             return [segment_of(row) for row in rows]
 
     def lease(
-        self, segment_id: int, owner: str, now: datetime, until: datetime, per_stream: int
+        self,
+        segment_id: int,
+        owner: str,
+        now: datetime,
+        until: datetime,
+        per_stream: int,
+        processes: int | None = None,
     ) -> Leased | None:
         with self._writing() as connection:
             stream = _with_room(connection, segment_id, now, per_stream)
             if stream is None:
+                return None
+            if processes is not None and not is_fair(connection, stream, processes, now):
                 return None
             asked = {"segment": segment_id, "owner": owner, "now": now, "until": until}
             row = connection.execute(_TAKE, asked).first()
@@ -179,23 +186,6 @@ def _live() -> Select[Any]:
     )
 
 
-def _runs() -> ColumnElement[bool]:
-    """The stream is neither postponed nor parked, or its parking is to be retried by now."""
-    parked = _parked(or_(parkings.c.retry_at.is_(None), parkings.c.retry_at > NOW))
-    rested = or_(streams.c.postponed_until.is_(None), streams.c.postponed_until <= NOW)
-    return and_(rested, not_(parked))
-
-
-def _parked(*conditions: ColumnElement[bool]) -> Exists:
-    """The stream's source or its whole tenant is parked, under `conditions`."""
-    return exists().where(
-        parkings.c.tenant == streams.c.tenant,
-        parkings.c.content_type == literal_column("''"),
-        or_(parkings.c.source == literal_column("''"), parkings.c.source == streams.c.source),
-        *conditions,
-    )
-
-
 def _due(*conditions: ColumnElement[bool]) -> Select[Any]:
     """One statement: rank within each stream, cut to its free places, then take turns.
 
@@ -219,7 +209,7 @@ def _due(*conditions: ColumnElement[bool]) -> Select[Any]:
         .select_from(segments)
         .join(streams, same_stream(streams, segments))
         .outerjoin(live, same_stream(live, segments))
-        .where(CLAIMABLE, _runs(), *conditions)
+        .where(CLAIMABLE, RUNS, *conditions)
         .subquery()
     )
     fresh_first = case((ranked.c.rank == Purpose.INCREMENTAL.rank, 0), else_=1)
@@ -242,9 +232,9 @@ _STREAM_KEY = ("tenant", "source", "content_type")
 _OF_STREAM = and_(*(segments.c[name] == bindparam(f"its_{name}") for name in _STREAM_KEY))
 _DUE, _DUE_OF_STREAM = _due(), _due(_OF_STREAM)
 _OURS = (
-    select(*(streams.c[name] for name in _STREAM_KEY), _parked().label("parked"))
+    select(*(streams.c[name] for name in _STREAM_KEY), is_parked().label("parked"))
     .join(segments, same_stream(streams, segments))
-    .where(segments.c.id == bindparam("segment"), _runs())
+    .where(segments.c.id == bindparam("segment"), RUNS)
     .with_for_update(of=streams, key_share=True)
 )
 _LIVE_LEASES = select(func.count()).where(

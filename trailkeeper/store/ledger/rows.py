@@ -7,7 +7,20 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, bindparam, insert, or_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Exists,
+    FromClause,
+    Row,
+    and_,
+    bindparam,
+    exists,
+    insert,
+    literal_column,
+    not_,
+    or_,
+)
 
 from trailkeeper.model.segment import (
     Finding,
@@ -22,7 +35,7 @@ from trailkeeper.model.segment import (
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, AxisMixedError, Window
 from trailkeeper.store import schema
-from trailkeeper.store.schema import findings, segments
+from trailkeeper.store.schema import findings, parkings, segments, streams
 
 AnyRow = Row[*tuple[Any, ...]]
 """a row of whatever columns"""
@@ -122,6 +135,23 @@ CLAIMABLE = and_(
     ),
 )
 """planned and due, or leased by somebody whose deadline passed"""
+
+
+def is_parked(*conditions: ColumnElement[bool]) -> Exists:
+    """The stream's source or its whole tenant is parked, under `conditions`."""
+    return exists().where(
+        parkings.c.tenant == streams.c.tenant,
+        parkings.c.content_type == literal_column("''"),
+        or_(parkings.c.source == literal_column("''"), parkings.c.source == streams.c.source),
+        *conditions,
+    )
+
+
+RUNS = and_(
+    or_(streams.c.postponed_until.is_(None), streams.c.postponed_until <= NOW),
+    not_(is_parked(or_(parkings.c.retry_at.is_(None), parkings.c.retry_at > NOW))),
+)
+"""the stream is neither postponed nor parked, or its parking is to be retried by now"""
 
 
 def require_axis(stream: Stream, window: Window) -> None:
