@@ -29,6 +29,7 @@ from trailkeeper.ports.outbox import Outbox
 from trailkeeper.ports.source import AuditSource
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.arrivals import ArrivalStep
+from trailkeeper.steps.compact import CompactStep
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.deliver import DeliverStep
 from trailkeeper.steps.fairness import Fairness
@@ -247,6 +248,12 @@ class World:
     @cached_property
     def arrivals(self) -> ArrivalStep:
         return ArrivalStep(self.ledger, self.lake, self.settings.collection, self.clock)
+
+    @cached_property
+    def compact(self) -> CompactStep:
+        return CompactStep(
+            self.settings, self.ledger, self.lake, self.arrivals, self.match, self.clock
+        )
 
     @cached_property
     def match(self) -> MatchStep:

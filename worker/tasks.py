@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache, partial, wraps
 from typing import Any
 
@@ -12,13 +12,13 @@ import structlog
 
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import TICKS, Task
-from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.sources import rules_of
 from trailkeeper.model.stream import Stream
 from trailkeeper.ports.announcer import Announcer
 from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import Settings
+from trailkeeper.steps.compact import whose_turn
 from trailkeeper.steps.plan import (
     announce_due,
     announce_more,
@@ -35,17 +35,22 @@ from worker.world import open_world, settings
 
 log = structlog.get_logger()
 
-_VACUUM_AFTER = timedelta(days=1)
-"""how long files that a compaction replaced stay for readers that began before it"""
+_NOT_DUE = "not due"
 _SHORT = (Purpose.INCREMENTAL, Purpose.REREAD)
 _LOOKED_AT = 1 / 12
 """of the tenants' certificates at each tick, twelve times an hour"""
+
+
+STEPS: dict[Task, Callable[..., str | None]] = {}
+"""what each task does, given the world and the message's ids"""
 
 
 def task(name: Task) -> Callable[[Callable[..., str | None]], Any]:
     """Register `step` under its name; it gets the world first, then the message's ids."""
 
     def register(step: Callable[..., str | None]) -> Any:
+        STEPS[name] = step
+
         @app.task(name=name.value)
         @wraps(step)
         def run(*ids: object) -> None:
@@ -138,8 +143,8 @@ def tick_reap(world: World) -> str:
 @task(Task.TICK_COMPACT)
 def tick_compact(world: World) -> str:
     """A twelfth of the tenants each time: a thousand tables at once would hold up every merge."""
-    turn = int(world.clock.now().timestamp() // 1800) % 12
-    tenants = sorted(world.identify.ours().tenants)[turn::12]
+    ours = world.identify.ours().tenants
+    tenants = [t for t in whose_turn(world.settings.tenants, world.clock.now()) if t in ours]
     for tenant in tenants:
         _announcer().compact(tenant)
     return f"{len(tenants)} announced"
@@ -192,7 +197,11 @@ def merge_tenant(world: World, tenant: str) -> str:
 
 @task(Task.REPORT_MONTH)
 def report_month(world: World, tenant: str, month: str) -> str:
-    outbox_id = world.report.enqueue(world.settings.tenant(tenant), Month.parse(month))
+    """A message may come twice, late, or from somebody else: what is due stands in the ledger."""
+    due = {str(month): month for month in world.close_months.of_tenant(tenant, world.clock.now())}
+    if month not in due:
+        return _NOT_DUE
+    outbox_id = world.report.enqueue(world.settings.tenant(tenant), due[month])
     if outbox_id is None:
         return "already reported"
     _announcer().deliver(outbox_id)
@@ -205,10 +214,6 @@ def deliver(world: World, outbox_id: int) -> str:
 
 
 @task(Task.COMPACT_TENANT)
-def compact_tenant(world: World, tenant: str) -> None:
-    """The compaction last: a merge that commits meanwhile may end it, and nothing else with it."""
+def compact_tenant(world: World, tenant: str) -> str:
     world.identify(tenant)
-    if found := world.settings.tenants.get(tenant):
-        world.arrivals(found)
-        world.match.then_forget(found)
-    world.lake.compact(tenant, _VACUUM_AFTER)
+    return "done" if world.compact(tenant) else _NOT_DUE
