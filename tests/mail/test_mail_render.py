@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -199,11 +200,12 @@ def test_report_without_coverage_is_rendered_as_incomplete(tmp_path: Path) -> No
 
 
 def test_zip_holds_exactly_what_was_written(tmp_path: Path) -> None:
-    """The CSV comes out of the zip byte for byte, under a name of tenant and month."""
+    """The CSV comes out of the zip byte for byte, under a name of tenant and month, behind a byte
+    order mark: without one Excel reads it in the machine's code page."""
     (attachment,) = _render(month_report(figures()), tmp_path).attachments
     with zipfile.ZipFile(attachment.path) as bundle:
         assert bundle.namelist() == ["contoso-2026-10.csv"]
-        assert bundle.read("contoso-2026-10.csv") == CSV
+        assert bundle.read("contoso-2026-10.csv") == codecs.BOM_UTF8 + CSV
         assert bundle.testzip() is None
 
 

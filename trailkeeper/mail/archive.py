@@ -6,6 +6,7 @@ the renderer returns: a power cut must not leave a queued mail whose attachment 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import zipfile
@@ -58,6 +59,7 @@ def _zip(
     header.external_attr = 0o100600 << 16
     # zip64 from the start: the size of the CSV is not known before it is written
     with zipfile.ZipFile(file, "w") as bundle, bundle.open(header, "w", force_zip64=True) as out:
+        out.write(codecs.BOM_UTF8)  # without it Excel reads the text in the machine's code page
         return write_csv(cast(BinaryIO, out))
 
 

@@ -36,6 +36,9 @@ NAME_LIMIT = 80
 _MARKS_IN_A_ROW = 2
 _SCHEME = re.compile(r"(?<=[A-Za-z])://")
 _WWW = re.compile(r"\b(www)\.", re.IGNORECASE)
+_BARE_SCHEME = re.compile(r"\b(mailto|tel|sms|javascript|data|file|callto|ms-\w+):", re.IGNORECASE)
+_HOST_AND_PATH = re.compile(r"\.(?=\w{2,24}(?::\d+)?[/\\?#])")
+_SHARE = re.compile(r"^(?=[/\\]{2})|(?<=\s)(?=[/\\]{2}\w)")
 
 
 def shown(text: object, limit: int = NAME_LIMIT) -> str:
@@ -48,9 +51,17 @@ def shown(text: object, limit: int = NAME_LIMIT) -> str:
     whole = str(text)
     line = " ".join("".join(_harmless(whole[: limit * 8])).split())
     line = _WWW.sub(r"\1[.]", _SCHEME.sub("[://]", line))
+    line = _SHARE.sub("[…]", _BARE_SCHEME.sub(r"\1[:]", line))
+    line = " ".join(map(_broken_link, line.split(" ")))
     if len(line) > limit or len(whole) > limit * 8:
         line = line[: limit - 1].rstrip() + "…"
     return line or "(none)"
+
+
+def _broken_link(word: str) -> str:
+    """A host with a path, which some programs link without any scheme."""
+    is_broken = "[://]" in word or "www[.]" in word.lower()
+    return word if is_broken else _HOST_AND_PATH.sub("[.]", word)
 
 
 def _harmless(text: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from polars.io.plugins import register_io_source
 
 from trailkeeper.model.window import Window
 from trailkeeper.store.lake_table import PARTITION, TABLE_COLUMNS, TABLE_SCHEMA, Tables
+from trailkeeper.store.spreadsheet import guarded, guarded_json, shortened
 
 SLICE = 64 * 1024 * 1024
 _LINES_AT_ONCE = 4096
@@ -41,8 +42,6 @@ _CSV_COLUMNS = (
     "raw",
 )
 _RECEIVED_TEXT = ("id", "operation", "workload", "user_id", "client_ip", "result_status")
-_FORMULA = r"^[=+\-@\t\r\n]"
-"""what a spreadsheet would run: CSV injection, as OWASP describes it"""
 
 
 def write_jsonl(tables: Tables, tenant: str, window: Window | None, out: BinaryIO) -> int:
@@ -56,7 +55,7 @@ def write_jsonl(tables: Tables, tenant: str, window: Window | None, out: BinaryI
 
 
 def write_csv(tables: Tables, tenant: str, window: Window | None, out: BinaryIO) -> int:
-    """RFC 4180 with a header line; how many records."""
+    """RFC 4180 with a header line, cells that a spreadsheet keeps and does not run; how many."""
     header = pl.DataFrame(schema=TABLE_SCHEMA)
     _csv(header, out, include_header=True)
     records = 0
@@ -139,14 +138,9 @@ def _one_line() -> pl.Expr:
 
 
 def _csv(frame: pl.DataFrame, out: BinaryIO, *, include_header: bool) -> None:
-    guarded = [
-        pl.when(pl.col(name).str.contains(_FORMULA))
-        .then(pl.concat_str(pl.lit("'"), name))
-        .otherwise(name)
-        .alias(name)
-        for name in _RECEIVED_TEXT
-    ]
     instants = pl.col("created_at", "first_seen_at").dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
-    frame.with_columns(*guarded, instants, _one_line()).select(_CSV_COLUMNS).write_csv(
+    lines = frame.with_columns(*map(guarded, _RECEIVED_TEXT), instants, _one_line())
+    cells = shortened(lines.with_columns(guarded_json("raw")).select(_CSV_COLUMNS))
+    cells.write_csv(
         out, include_header=include_header, line_terminator="\r\n", quote_style="necessary"
     )
