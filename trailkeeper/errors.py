@@ -15,7 +15,7 @@ Kinds, and what a caller does with each:
 `ConfigurationError`      refuse to start (exit code 2)
 `Unavailable`             something of ours is down: Redis, ledger, lake, mail
 `DamagedLanding`          pull again what its file held; everybody else: `Unavailable`
-`Bug`                     our mistake, or an answer nobody has seen; fail loudly
+`Bug`                     our mistake, and nothing that came from outside; fail loudly
 ========================  =======================================================
 """
 

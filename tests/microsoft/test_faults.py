@@ -73,13 +73,13 @@ def test_entras_sentence_is_kept_and_its_trailer_is_not(text: str) -> None:
         (503, b"<html>down</html>", Transient),
         (429, b"", Throttled),
         (400, b'{"error":"temporarily_unavailable"}', Transient),
-        (400, b'{"error":"something new"}', Bug),
-        (400, b'{"error_codes":["700016"]}', Bug),
-        (400, b'{"error_codes":[700016.5]}', Bug),
-        (400, b'{"error_codes":[true]}', Bug),
-        (400, b"[" * 100_000, Bug),
+        (400, b'{"error":"something new"}', NeedsPerson),
+        (400, b'{"error_codes":["700016"]}', NeedsPerson),
+        (400, b'{"error_codes":[700016.5]}', NeedsPerson),
+        (400, b'{"error_codes":[true]}', NeedsPerson),
+        (400, b"[" * 100_000, Transient),
         (302, b"", Transient),
-        (407, b"", Bug),
+        (407, b"", NeedsPerson),
     ],
 )
 def test_an_unlisted_refusal_goes_by_its_status(
@@ -111,8 +111,8 @@ EXCHANGE = {
         cmdlet("The role assigned to application 1 isn't supported in this scenario.", "M.X"),
         NeedsPerson,
     ),
-    "not found": (404, cmdlet("x", "M.ManagementObjectNotFoundException"), Bug),
-    "wrong path": (405, b"", Bug),
+    "not found": (404, cmdlet("x", "M.ManagementObjectNotFoundException"), NeedsPerson),
+    "wrong path": (405, b"", NeedsPerson),
     "gateway": (504, b"", Transient),
     "internal": (500, cmdlet("x", "M.Whatever"), Transient),
     "throttled": (429, b"", Throttled),
@@ -229,7 +229,7 @@ def test_every_code_of_the_feed_ends_in_its_class(code: str, quote: str) -> None
             },
             NeedsPerson,
         ),
-        (400, {"error": {"code": "AF29999", "message": "new"}}, Bug),
+        (400, {"error": {"code": "AF29999", "message": "new"}}, NeedsPerson),
     ],
 )
 def test_the_feeds_odd_refusals_have_their_class(
@@ -241,7 +241,13 @@ def test_the_feeds_odd_refusals_have_their_class(
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(401, NeedsPerson), (403, NeedsPerson), (429, Throttled), (503, Transient), (404, Bug)],
+    [
+        (401, NeedsPerson),
+        (403, NeedsPerson),
+        (429, Throttled),
+        (503, Transient),
+        (404, NeedsPerson),
+    ],
 )
 def test_graph_goes_by_status(status: int, kind: type[TrailkeeperError]) -> None:
     """Graph's errors keep code and request id and are classed by their status."""

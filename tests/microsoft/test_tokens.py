@@ -24,7 +24,6 @@ from tests.microsoft.identity import (
 )
 from tests.servers.redis import RedisServer, redis_server
 from trailkeeper.errors import (
-    Bug,
     ConfigurationError,
     NeedsPerson,
     Throttled,
@@ -41,7 +40,6 @@ CLASS_OF = {
     Kind.RETRY: Transient,
     Kind.THROTTLED: Throttled,
     Kind.PERSON: NeedsPerson,
-    Kind.BUG: Bug,
 }
 
 

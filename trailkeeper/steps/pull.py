@@ -309,7 +309,13 @@ class PullStep:
                 retry_at=now + rests,
             )
         )
-        log.error("tenant_parked", reason=error.summary, remedy=error.remedy, code=error.code)
+        log.error(
+            "tenant_parked",
+            reason=error.summary,
+            remedy=error.remedy,
+            code=error.code,
+            request_id=error.request_id,
+        )
 
 
 def _bind_window(turn: PlaceTurn) -> None:

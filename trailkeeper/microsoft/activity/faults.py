@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from trailkeeper.errors import TrailkeeperError
 from trailkeeper.microsoft.http.answer import Answer
-from trailkeeper.microsoft.http.fault_table import Kind, Row, by_status, fault
+from trailkeeper.microsoft.http.fault_table import UNKNOWN, Kind, Row, by_status, fault
 from trailkeeper.microsoft.http.fault_text import json_object, plain_text, sentence, text_member
+from trailkeeper.microsoft.http.gateway import gateway_row, is_page, page_says
 
 ALREADY_ENABLED = "AF20024"
 """Starting a subscription that runs: the normal steady state, a success for the caller to catch."""
@@ -32,7 +33,7 @@ ACTIVITY: Mapping[str, Row] = {
     "AF20001": Row(Kind.BUG),
     "AF20002": Row(Kind.BUG),
     "AF20003": Row(Kind.BUG),
-    "AF20010": Row(Kind.BUG),
+    "AF20010": Row(Kind.PERSON, _TENANT),
     "AF20011": Row(Kind.PERSON, _TENANT),
     "AF20012": Row(Kind.PERSON, _AUDITING),
     "AF20013": Row(Kind.BUG),
@@ -66,7 +67,7 @@ _BY_STATUS = {
     403: Row(Kind.PERSON, _CONSENT),
     404: Row(Kind.RETRY),
 }
-_CODE = re.compile(r"\bAF(?:\d{5}|429)\b")
+_CODE = re.compile(r"\bAF\d{3,6}\b")
 
 
 def activity_error(answer: Answer) -> TrailkeeperError:
@@ -74,13 +75,19 @@ def activity_error(answer: Answer) -> TrailkeeperError:
     fields = json_object(answer.body)
     text = plain_text(answer.body)
     code = _code(fields, text)
-    said = sentence(
-        text_member(fields, "error", "message") or text_member(fields, "Message") or text
-    )
-    summary = f"The activity feed answered HTTP {answer.status}" + (f": {said}" if said else "")
+    page = not code and is_page(text)
+    said = page_says(text) if page else sentence(_message(fields) or text)
+    what = "sent a page instead of an answer, HTTP" if page else "answered HTTP"
+    summary = f"The activity feed {what} {answer.status}" + (f": {said}" if said else "")
     row = ACTIVITY.get(code) or _unlisted(answer.status, code, text)
+    if page and row.kind is not Kind.LOST:
+        row = gateway_row(answer.status, row.remedy if row.kind is Kind.PERSON else "")
     name = code or f"HTTP {answer.status}"
     return fault(row, summary, name, answer.request_id, answer.retry_after)
+
+
+def _message(fields: object) -> str:
+    return text_member(fields, "error", "message") or text_member(fields, "Message")
 
 
 def _code(fields: object, text: str) -> str:
@@ -92,9 +99,15 @@ def _code(fields: object, text: str) -> str:
 def _unlisted(status: int, code: str, text: str) -> Row:
     if code.startswith("AF5") or 200 <= status < 300:
         return Row(Kind.RETRY)
+    if code.startswith("AF429"):
+        return Row(Kind.THROTTLED)
+    if code.startswith("AF1"):  # of the token's permissions
+        return Row(Kind.PERSON, f"{_CONSENT} {UNKNOWN}")
     if status in (400, 401, 403):
         lowered = text[:4000].lower()
         for phrase, row in _BY_TEXT:
             if phrase in lowered:
                 return row
+    if code and 400 <= status < 500 and status != 429:  # the feed's own word, and not its status
+        return Row(Kind.PERSON, UNKNOWN)
     return _BY_STATUS.get(status) or by_status(status)

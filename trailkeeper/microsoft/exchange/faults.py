@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from trailkeeper.errors import Lost, TrailkeeperError
 from trailkeeper.microsoft.http.answer import Answer
-from trailkeeper.microsoft.http.fault_table import REPORT, Kind, Row, by_status, fault
+from trailkeeper.microsoft.http.fault_table import Kind, Row, by_status, fault
 from trailkeeper.microsoft.http.fault_text import (
     json_object,
     member,
@@ -15,6 +15,7 @@ from trailkeeper.microsoft.http.fault_text import (
     sentence,
     text_member,
 )
+from trailkeeper.microsoft.http.gateway import gateway_row, is_page, page_says
 
 TRANSIENT_TYPES = frozenset(
     {
@@ -39,6 +40,21 @@ _ROLE = (
     "Assign the app a directory role that may search the audit log (Compliance Administrator or "
     "Exchange Administrator), then run `trailkeeper tenants check`."
 )
+_PLACE = (
+    "Check tenant_id in the tenant's file, `exchange` of its cloud and any proxy on the way; it is "
+    "tried again by itself."
+)
+_OURS = frozenset(
+    {
+        "AmbiguousParameterSetException",
+        "CommandNotFoundException",
+        "MissingMandatoryParameterException",
+        "ParameterArgumentTransformationException",
+        "ParameterBindingException",
+        "ParameterBindingValidationException",
+    }
+)
+"""PowerShell's words for a call that is put together wrongly"""
 _EXPIRED_PAGE = Row(Kind.RETRY, "The window is asked again from its beginning.")
 _BUSY = Row(Kind.THROTTLED)
 
@@ -52,8 +68,8 @@ _BY_TEXT: tuple[tuple[str, Row], ...] = (
 _BY_STATUS = {
     401: Row(Kind.PERSON, APP_ROLE_REMEDY),
     403: Row(Kind.PERSON, _ROLE),
-    404: Row(Kind.BUG),
-    405: Row(Kind.BUG),
+    404: Row(Kind.PERSON, _PLACE),
+    405: Row(Kind.PERSON, _PLACE),
     429: _BUSY,
 }
 _TOO_OLD = re.compile(r"startdate should be after\s+(.{8,40}?)\s*(?:utc)?\.?$", re.IGNORECASE)
@@ -64,14 +80,17 @@ def exchange_error(answer: Answer) -> TrailkeeperError:
     """Our error for an answer of InvokeCommand that is not a success, or not JSON."""
     fields = json_object(answer.body)
     kind = _exception_type(fields, answer)
-    said = sentence(_best_message(fields) or plain_text(answer.body))
+    text = plain_text(answer.body)
+    page = not fields and is_page(text)
+    said = page_says(text) if page else sentence(_best_message(fields) or text)
     identity = answer.request_id or sentence(text_member(fields, "error", "request-id"), 60)
     code = kind or f"HTTP {answer.status}"
-    summary = f"Exchange answered HTTP {answer.status}" + (f": {said}" if said else "")
+    what = "sent a page instead of an answer, HTTP" if page else "answered HTTP"
+    summary = f"Exchange {what} {answer.status}" + (f": {said}" if said else "")
     if (horizon := _horizon(said)) is not None:
         remedy = "The tenant's audit retention has passed; the time is recorded as lost."
         return Lost(summary, remedy, code, identity, horizon)
-    row = _row(answer.status, kind, said)
+    row = _of_page(answer.status) if page else _row(answer.status, kind, said)
     wait = answer.retry_after
     if wait is None and row.kind is Kind.THROTTLED:
         wait = _seconds_in(said)
@@ -85,11 +104,19 @@ def _row(status: int, kind: str, said: str) -> Row:
             return row
     if kind in TRANSIENT_TYPES or kind.endswith("TransientException"):
         return Row(Kind.RETRY)
-    if status == 400:  # untyped ones come from gateways; a typed one nobody has listed is news
-        return Row(Kind.BUG, REPORT) if kind else Row(Kind.RETRY)
+    if kind in _OURS:
+        return Row(Kind.BUG)
+    if status == 400 and not kind:  # untyped ones come from gateways
+        return Row(Kind.RETRY)
     if 200 <= status < 300:  # a success whose body could not be read
         return Row(Kind.RETRY)
     return _BY_STATUS.get(status) or by_status(status)
+
+
+def _of_page(status: int) -> Row:
+    """A gateway's, or that of the web server before Exchange."""
+    known = _BY_STATUS.get(status)
+    return gateway_row(status, known.remedy if known else "")
 
 
 def _best_message(fields: object) -> str:

@@ -27,7 +27,7 @@ class Kind(Enum):
     LOST = "lost"
     """the provider no longer has it"""
     BUG = "bug"
-    """our mistake, or a grant that we never use"""
+    """our mistake, by a code that says so; nothing unknown is one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ class Row:
 
 
 AGAIN = "It is asked again later."
+UNKNOWN = (
+    "Look that code up in the provider's list of errors and mend what it names; it is tried again "
+    "by itself."
+)
 REPORT = "Report this with its code: the program should not have asked that."
 
 _PLAIN: dict[Kind, type[TrailkeeperError]] = {
@@ -65,9 +69,10 @@ def fault(
 
 
 def by_status(status: int) -> Row:
-    """What an HTTP status means when nothing in the answer says more."""
+    """What an HTTP status means when nothing in the answer says more. Never a bug: nobody knows
+    whose fault an unknown refusal is, but a person can read its sentence."""
     if status == 429:
         return Row(Kind.THROTTLED)
-    if status in (408, 425) or status >= 500 or 300 <= status < 400:
+    if status in (408, 425) or status >= 500 or status < 400:
         return Row(Kind.RETRY)
-    return Row(Kind.BUG)
+    return Row(Kind.PERSON, UNKNOWN)
