@@ -17,6 +17,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.configured import Configured
+from tests.servers import warm
 
 ROOT = Path(__file__).parents[2]
 _NUMBERS = itertools.count()
@@ -58,16 +59,20 @@ class Line:
         """The tenant's configuration file."""
         return self.config.folder / "tenants" / f"{self.tenant}.toml"
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TRAILKEEPER_CONFIG": str(self.config.folder),
+            **self.environment,
+        }
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "trailkeeper.cli", *words],
             cwd=self.config.folder.parent,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "TRAILKEEPER_CONFIG": str(self.config.folder),
-                **self.environment,
-            },
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -75,10 +80,9 @@ class Line:
         )
 
     def run(self, *words: str) -> Said:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=240)
-        assert "Traceback" not in err, err
-        return Said(process.returncode, out, err)
+        done = warm.run(words, self.config.folder.parent, self._environment, 240)
+        assert "Traceback" not in done.stderr, done.stderr
+        return Said(done.returncode, done.stdout, done.stderr)
 
     def collect(self, *words: str, start: str = "", end: str = "") -> Said:
         """Collect the two days that `seeded` fills, unless told otherwise."""

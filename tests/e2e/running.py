@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 from celery import Celery
 
+from tests.servers import warm
 from tests.servers.redis import RedisServer
 from trailkeeper.bootstrap import World
 from trailkeeper.messages import QUEUE_OF, Task
@@ -116,13 +117,7 @@ def trailkeeper(
     configuration: Path, *words: str, ends: int | None = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run the command; `ends` is the exit code expected, None for any."""
-    done = subprocess.run(
-        [sys.executable, "-m", "trailkeeper.cli", "--config", str(configuration), *words],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = warm.run(("--config", str(configuration), *words), Path.cwd(), os.environ)
     assert ends is None or done.returncode == ends, (done.returncode, done.stdout, done.stderr)
     return done
 

@@ -146,7 +146,8 @@ def test_same_date_twice_finds_nothing(small: Caller) -> None:
 )
 def test_bad_parameters(small: Caller, change: dict[str, object], text: str) -> None:
     """Wrong, old or missing dates, unknown parameters and types are 400 with their sentence."""
-    answer = small.search(**change)
+    recently = {name: recent(v) if isinstance(v, str) else v for name, v in change.items()}
+    answer = small.search(**recently)
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert text in error["innererror"]["internalexception"]["message"]

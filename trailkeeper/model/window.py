@@ -106,10 +106,20 @@ def iso(moment: datetime) -> str:
 def parse_instant(text: str) -> datetime:
     """Read ISO 8601; a bare date is midnight UTC, a time without zone is UTC.
 
-    Raises `ValueError` when the text is no such instant.
+    Raises `ValueError` when the text is no such instant, or one whose offset takes it out of the
+    years 1 to 9999.
     """
-    moment = datetime.fromisoformat(text.strip())
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return in_utc(datetime.fromisoformat(text.strip()))
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same instant in UTC; one without zone is UTC. Raises `ValueError`, as above."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} lies outside the years 1 to 9999 in UTC") from None
 
 
 def union(windows: Iterable[Window]) -> list[Window]:

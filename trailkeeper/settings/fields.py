@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from trailkeeper.model.window import parse_instant
+from trailkeeper.model.window import in_utc, parse_instant
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _ADDRESS = re.compile(r"[^<>@\s,;]+@[^<>@\s,;]+|[^<>@]*<[^<>@\s,;]+@[^<>@\s,;]+>")
@@ -67,7 +67,7 @@ def _secret_reference(text: str) -> str:
 
 def _instant(value: object) -> object:
     if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
+        return in_utc(value)
     return parse_instant(str(value))
 
 

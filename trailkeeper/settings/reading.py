@@ -177,7 +177,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(decoded(path.read_bytes()))
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is not UTF-8", "Save it as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also numbers and brackets beyond Python's bounds
         raise ConfigurationError(f"{path} is not valid TOML: {error}", "Mend that line.") from None
     except OSError as error:
         raise ConfigurationError(
