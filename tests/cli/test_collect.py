@@ -287,11 +287,15 @@ def test_waiting_for_others_to_do_the_work(seeded: Line) -> None:
         "collect", "--tenant", seeded.tenant, "--from", DAYS[0], "--to", DAYS[1],
         "--enqueue", "--wait", "--json",
     )  # fmt: skip
+    assert waiting.stderr is not None
+    said = ""
+    while "waiting for one all the same" not in said:
+        said += waiting.stderr.readline()
+        assert waiting.poll() is None, said
+    assert "no worker takes the queue `plan`" in said
     assert seeded.collect().code == 0
     out, err = waiting.communicate(timeout=240)
-    assert waiting.returncode == 0, err
-    assert "no worker takes the queue `plan`" in err
-    assert "waiting for one all the same" in err
+    assert waiting.returncode == 0, said + err
     assert json.loads(out)["gaps"] == []
 
 
@@ -318,7 +322,7 @@ def test_processes_where_they_are_of_use(
     (tmp_path / "sitecustomize.py").write_text(_TELLS_OF_FORKS.format(told=str(told)))
     seeded.environment["PYTHONPATH"] = str(tmp_path)
     seeded.replace('sources = ["exchange"]', 'sources = ["exchange", "activity"]')
-    assert seeded.run("collect", "--tenant", seeded.tenant, *words).code in codes
+    assert seeded.run_fresh("collect", "--tenant", seeded.tenant, *words).code in codes
     assert told.exists() is forked
 
 
