@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check bench bench-quick bench-fleet nightly test-dates lock clean
+.PHONY: help setup demo test lint check bench bench-quick bench-fleet nightly fuzz test-dates lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ demo: setup  ## three sandbox tenants, last month, three mailed reports: in a fr
 	@$(BIN)/trailkeeper demo --folder "demo/$$(date +%Y%m%d-%H%M%S)"
 
 test: setup  ## run the tests; they start the servers they need
-	$(PYTEST) -n 4 --dist loadgroup -m "not nightly" --timeout 300
+	$(PYTEST) -n 4 --dist loadgroup -m "not nightly" --timeout 600
 
 lint: setup  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
@@ -60,9 +60,13 @@ bench-fleet: setup  ## a thousand tenants' feeds, and noisy neighbours: half an 
 	$(BIN)/python -m benchmarks.feed_fleet
 	$(BIN)/python -m benchmarks.feed_neighbours
 
-nightly: setup  ## the tests with many seeds, and all on odd dates: hours
+nightly: setup  ## the tests with many seeds, all on odd dates, and fuzzing: hours
 	$(PYTEST) -n 2 --dist loadgroup -m nightly --timeout 3600
+	$(BIN)/python -m tests.fuzz --seconds 60
 	$(BIN)/python -m tests.dates.odd_dates all
+
+fuzz: setup  ## every reader of outside input, five minutes each; the counts go to benchmarks/
+	$(BIN)/python -m tests.fuzz --seconds 300 --summary benchmarks/fuzz.md
 
 test-dates: setup  ## all tests on seven odd dates, an hour (Linux with a C compiler)
 	$(BIN)/python -m tests.dates.odd_dates all

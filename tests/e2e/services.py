@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
