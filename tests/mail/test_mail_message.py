@@ -3,6 +3,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import replace
 from email import message_from_bytes
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
 from io import BytesIO
@@ -13,9 +14,10 @@ import pytest
 
 from tests.mail.reports import CSV, HOSTILE, MONTH, figures, month_report, write_csv
 from trailkeeper.errors import DeliveryRefused
-from trailkeeper.mail.message import AddressError, Mailbox, compose, content_id
+from trailkeeper.mail.message import compose, content_id
 from trailkeeper.mail.render import ReportRenderer
 from trailkeeper.model.report import Delivery
+from trailkeeper.settings.addresses import AddressError, Mailbox
 
 SENDER = Mailbox.parse("Audit reports <audit@msp.example>")
 TO = [Mailbox.parse("security@contoso.example"), Mailbox.parse("ciso@contoso.example")]
@@ -158,7 +160,10 @@ def test_addresses_with_name_and_international_domain_are_read() -> None:
     """A display name is kept, quoted when it must be; a domain becomes its ASCII form."""
     mailbox = Mailbox.parse('"Müller, Anna" <anna+audit@müller.example>')
     assert mailbox.address == "anna+audit@xn--mller-kva.example"
-    assert str(mailbox.header()) == '"Müller, Anna" <anna+audit@xn--mller-kva.example>'
+    assert (
+        str(Address(display_name=mailbox.name, addr_spec=mailbox.address))
+        == '"Müller, Anna" <anna+audit@xn--mller-kva.example>'
+    )
 
 
 def test_missing_file_of_the_report_is_refused_with_the_command_to_repeat(

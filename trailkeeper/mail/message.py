@@ -18,7 +18,6 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
@@ -27,65 +26,12 @@ from pathlib import Path
 
 from trailkeeper.errors import DeliveryRefused
 from trailkeeper.model.report import Attachment, Delivery
+from trailkeeper.settings.addresses import Mailbox
 
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)  # no server need offer 8BITMIME
 
 _SUBJECT_LIMIT = 200
-_NAME_LIMIT = 100
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LOCAL_PART = re.compile(rf"(?=.{{1,64}}$){_ATOM}(\.{_ATOM})*")
-_MAILBOX = re.compile(r"(?:(?P<name>[^<>]*)<(?P<named>[^<>]+)>|(?P<bare>[^<>]+))")
-_HOST = re.compile(
-    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    r"(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
-)
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,128}@[A-Za-z0-9.\[\]-]{1,128}")
-
-
-class AddressError(ValueError):
-    """The text is not an address that can be written to; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A checked address: ASCII, one line, no second address hidden in it."""
-
-    address: str
-    name: str = ""
-
-    @property
-    def domain(self) -> str:
-        return self.address.rpartition("@")[2]
-
-    @classmethod
-    def parse(cls, text: str) -> Mailbox:
-        """Read `a@b.example` or `Name <a@b.example>`; an international domain becomes ASCII.
-
-        Raises `AddressError`.
-        """
-        if any(unicodedata.category(c)[0] == "C" for c in text):
-            raise AddressError("it holds a control or invisible character")
-        match = _MAILBOX.fullmatch(text.strip())
-        name, address = (
-            (match["name"] or "", match["named"] or match["bare"]) if match else ("", "")
-        )
-        local, _, domain = address.strip().rpartition("@")
-        if not _LOCAL_PART.fullmatch(local):
-            raise AddressError("it is not one address in the form name@domain, in ASCII letters")
-        return cls(f"{local}@{_ascii_domain(domain)}", name.strip(' "')[:_NAME_LIMIT])
-
-    def header(self) -> Address:
-        return Address(display_name=self.name, addr_spec=self.address)
-
-
-def _ascii_domain(domain: str) -> str:
-    try:
-        host = domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise AddressError("its domain is not a name that DNS can hold") from None
-    if not _HOST.fullmatch(host):
-        raise AddressError("its domain is not a name that DNS can hold")
-    return host
 
 
 def content_id(file_name: str) -> str:
@@ -109,8 +55,8 @@ def _address(
     message: EmailMessage, delivery: Delivery, sender: Mailbox, recipients: Sequence[Mailbox]
 ) -> None:
     rendered = delivery.rendered
-    message["From"] = sender.header()
-    message["To"] = [mailbox.header() for mailbox in recipients]
+    message["From"] = _header(sender)
+    message["To"] = [_header(mailbox) for mailbox in recipients]
     message["Subject"] = _one_line(rendered.subject, _SUBJECT_LIMIT)
     if rendered.rendered_at is not None:
         message["Date"] = format_datetime(rendered.rendered_at)
@@ -118,6 +64,10 @@ def _address(
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
     message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange, [MS-OXCMAIL] 2.2.3.2.14
     message["X-Trailkeeper-Report"] = _one_line(f"{delivery.tenant}/{delivery.month}", 100)
+
+
+def _header(mailbox: Mailbox) -> Address:
+    return Address(display_name=mailbox.name, addr_spec=mailbox.address)
 
 
 def message_id(delivery: Delivery, sender: Mailbox) -> str:
@@ -196,5 +146,7 @@ def _digest(delivery: Delivery) -> str:
 
 
 def _one_line(text: str, limit: int) -> str:
+    """Without line ends, and without what the email package would decode as an encoded word: it
+    may hold line ends of its own."""
     kept = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    return " ".join(kept.split())[:limit]
+    return " ".join(kept.split()).replace("=?", "= ?")[:limit]

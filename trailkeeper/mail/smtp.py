@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import structlog
 
 from trailkeeper.errors import ConfigurationError, DeliveryRefused, Transient, Unavailable
-from trailkeeper.mail.message import AddressError, Mailbox, compose, resend
+from trailkeeper.mail.message import compose, resend
 from trailkeeper.mail.replies import SENT_AGAIN, Reply, remedy_for
 from trailkeeper.mail.wording import shown
 from trailkeeper.model.report import Delivery
 from trailkeeper.settings import MailSettings, SmtpSettings
+from trailkeeper.settings.addresses import AddressError, Mailbox
 
 _log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from trailkeeper.model.window import in_utc, parse_instant
+from trailkeeper.settings.addresses import AddressError, Mailbox
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
-_ADDRESS = re.compile(r"[^<>@\s,;]+@[^<>@\s,;]+|[^<>@]*<[^<>@\s,;]+@[^<>@\s,;]+>")
 _LONGEST_DURATION = 1e6
 """of any unit: more is a slip of the hand, and is refused where a setting has a bound"""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -50,9 +50,14 @@ def _zone(name: str) -> str:
 
 
 def _address(text: str) -> str:
-    """Only the form: what a mail server takes is known when a report is sent."""
-    if not _ADDRESS.fullmatch(text.strip()):
-        raise ValueError(f"{text!r} is not one mail address; write one like security@contoso.com")
+    """Which mailbox it is; whether a server takes mail for it is known when a report is sent."""
+    try:
+        Mailbox.parse(text)
+    except AddressError as error:
+        raise ValueError(
+            f"{text!a} is not one mail address: {error}. "
+            "Write one like security@contoso.com or Name <security@contoso.com>"
+        ) from None
     return text
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.model.text import decoded
+from trailkeeper.settings.addresses import Mailbox
 from trailkeeper.settings.clouds import CLOUD_PRESETS, CloudSettings
 from trailkeeper.settings.complaints import validated
 from trailkeeper.settings.environment import MAIN_FILE
@@ -131,7 +132,9 @@ def _check_directories(tenants: Mapping[str, TenantSettings], folder: Path) -> N
 
 
 def _customer(tenant: TenantSettings) -> tuple[str, set[str]]:
-    return tenant.domain.casefold(), {address.casefold() for address in tenant.report.to}
+    """Lower case and no more: `casefold` takes straße.example and strasse.example for one."""
+    mailboxes = map(Mailbox.parse, tenant.report.to)
+    return tenant.domain.lower(), {mailbox.address.lower() for mailbox in mailboxes}
 
 
 _LAKE_SCHEMES = ("az://", "abfs://", "abfss://", "s3://", "s3a://", "gs://")
