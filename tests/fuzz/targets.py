@@ -7,6 +7,7 @@ else must hold of the answer is asserted. `seeds` are honest inputs to begin fro
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +18,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
+
+import polars as pl
 
 from trailkeeper.cli.ranges import instant, month, ordered
 from trailkeeper.errors import ConfigurationError, NeedsPerson, TrailkeeperError, UsageError
@@ -37,13 +40,17 @@ from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.canonical import canonical, content_digest
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.text import decoded, legible
 from trailkeeper.model.window import Axis, Window, parse_instant
 from trailkeeper.settings import load
 from trailkeeper.store.landing import batches
+from trailkeeper.store.spreadsheet import LONGEST_CELL, guarded, shortened
+from wire.envelope import ForeignError, Seal
 
 NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
 _HOUR = Window(NOW - timedelta(hours=1), NOW, Axis.AVAILABLE)
 _HOSTS = ("outlook.office365.com", "manage.office.com:443", "127.0.0.1:8443")
+_SEAL = Seal(b"a key of the tests", lambda: NOW.timestamp())
 _LARGEST = 1 << 20
 """bytes after which an inflated body is refused, here"""
 
@@ -265,6 +272,35 @@ def _canonical(data: bytes) -> None:
     del value
 
 
+def _queue_item(data: bytes) -> None:
+    """Nothing is opened that was not closed with the key."""
+    with suppress(ForeignError):
+        raise AssertionError(_SEAL.open(data, "pull"))
+    with suppress(ForeignError):
+        raise AssertionError(_SEAL.open(b"TK1." + data, "pull"))
+    closed = _SEAL.close(data[:1000], "pull", 60)
+    assert _SEAL.open(closed, "pull") == data[:1000]
+    with suppress(ForeignError):
+        raise AssertionError(_SEAL.open(closed, "mail"))
+
+
+def _cells(data: bytes) -> None:
+    """No cell begins like a formula, also where a spreadsheet is told another separator, and none
+    is longer than a spreadsheet keeps."""
+    cells = pl.DataFrame({"cell": [data.decode("utf-8", "replace")]})
+    text = shortened(cells.with_columns(guarded("cell")))["cell"][0]
+    assert len(text) <= LONGEST_CELL
+    for cell in re.split(r"[;|\t\r\n]", text):
+        assert not re.match(r'[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20]', cell), ascii(text)
+
+
+def _written_text(data: bytes) -> None:
+    """One way in for texts: readable, and UTF-8 again on the way out."""
+    legible(data).encode("utf-8", "surrogatepass")
+    with suppress(UnicodeDecodeError):
+        assert not decoded(data).startswith("\ufeff")
+
+
 def _name(data: bytes) -> None:
     _plain(shown(_text(data)))
     assert len(shown(_text(data), 50)) <= 50
@@ -347,6 +383,9 @@ TARGETS: Mapping[str, Target] = {
     "smtp-reply": Target(_smtp_reply, (b"\x02\x265.7.30 no", b"\x00\xfa2.0.0 kept")),
     "landing-file": Target(_landing_file, (_landing_seed(),)),
     "canonical": Target(_canonical, (b'{"b":[1.0,1e5,-0],"a":"\\u00e9"}', _RECORD)),
+    "queue-item": Target(_queue_item, (b"TK1." + b"0" * 64 + b"9.{}", b"{}")),
+    "csv-cells": Target(_cells, (b"=1+1;x", b" \t=cmd|'/c calc'!A0", "\uff1d1".encode())),
+    "text": Target(_written_text, (b"\xef\xbb\xbfa", "a".encode("utf-16"), b"\\\xff")),
     "name": Target(_name, (b"Ada https://x.example www.y.example", "ا‮b".encode())),
     "range": Target(
         _range,
