@@ -14,6 +14,7 @@ from trailkeeper.messages import QUEUE_OF, Queue
 from trailkeeper.settings import Settings, find_folder, load
 from wire.transport import kombu_url, transport
 from worker.drops import dropped
+from worker.overdue import HARD_LIMIT_SECONDS
 
 
 def _settings() -> Settings:
@@ -36,6 +37,7 @@ broker_channel_error_retry = True
 task_ignore_result = True
 task_acks_late = True
 task_reject_on_worker_lost = True
+task_time_limit = HARD_LIMIT_SECONDS
 task_serializer = "json"
 accept_content = ["json"]
 task_default_queue = Queue.PLAN.value
