@@ -27,7 +27,9 @@ from trailkeeper.ports.ledger import Ledger
 from trailkeeper.ports.mail import Mailer
 from trailkeeper.ports.outbox import Outbox
 from trailkeeper.ports.source import AuditSource
+from trailkeeper.process import crash_points
 from trailkeeper.settings import Settings, TenantSettings
+from trailkeeper.settings.environment import crash_at
 from trailkeeper.steps.arrivals import ArrivalStep
 from trailkeeper.steps.compact import CompactStep
 from trailkeeper.steps.cover import CoverStep
@@ -89,6 +91,8 @@ class World:
     ) -> None:
         """`forked_tokens`: shared with the processes of one command, where there is no Redis.
         `pullers`: how many processes of this host pull for all tenants; 0 is a command's own."""
+        if crash := crash_at():
+            crash_points.arm(crash)
         self.settings = settings
         self._forked_tokens = forked_tokens
         self._pullers = pullers

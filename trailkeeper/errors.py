@@ -79,6 +79,10 @@ class NotFinished(Transient):
         self.retry_after = retry_after
 
 
+class AcceptanceLost(Transient):
+    """The connection ended while a mail server had the whole message: it may have accepted it."""
+
+
 class AnswerTooLarge(Transient):
     """An answer passed the size bound; a narrower question may fit."""
 

@@ -17,11 +17,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from trailkeeper.errors import ConfigurationError, DeliveryRefused, Transient, Unavailable
+from trailkeeper.errors import (
+    AcceptanceLost,
+    ConfigurationError,
+    DeliveryRefused,
+    Transient,
+    Unavailable,
+)
 from trailkeeper.mail.message import compose, resend
 from trailkeeper.mail.replies import SENT_AGAIN, Reply, remedy_for
 from trailkeeper.mail.wording import shown
 from trailkeeper.model.report import Delivery
+from trailkeeper.process.crash_points import durable
 from trailkeeper.settings import MailSettings, SmtpSettings
 from trailkeeper.settings.addresses import AddressError, Mailbox
 
@@ -155,7 +162,7 @@ class SmtpMailer:
         refusals += _offered(session, recipients)
         self._give_up_or_wait(delivery, refusals)
         _allow_for_upload(session, self._smtp, len(content))
-        reply = _expect(session.data(content))
+        reply = self._accepted(session, content)
         for refusal in refusals:
             _log.warning(
                 "recipient_refused",
@@ -166,6 +173,21 @@ class SmtpMailer:
                 reply=str(refusal.reply),
             )
         return f"{reply}{_not_to(refusals)}"
+
+    def _accepted(self, session: smtplib.SMTP, content: bytes) -> Reply:
+        try:
+            with durable("mail.accept"):
+                return _expect(session.data(content))
+        except smtplib.SMTPServerDisconnected as error:
+            why: Exception = error
+        except OSError as error:
+            if isinstance(error, smtplib.SMTPException):  # the server's own words
+                raise
+            why = error
+        raise AcceptanceLost(
+            f"the connection to {self._server} ended before it answered to the report: {_why(why)}",
+            SENT_AGAIN,
+        )
 
     def _give_up_or_wait(self, delivery: Delivery, refusals: Sequence[_Refusal]) -> None:
         """Raise when nobody takes the message, or while it is worth waiting for somebody."""

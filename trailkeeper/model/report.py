@@ -167,6 +167,8 @@ class Delivery:
     rendered: Rendered
     attempt: int
     epoch: int
+    left_behind: bool = False
+    """the try before ended with its process, or stood still for too long: nobody learned how"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,19 @@ FOLDER_VARIABLE = "TRAILKEEPER_CONFIG"
 REDIS_VARIABLE = "TRAILKEEPER_REDIS"
 """set by `trailkeeper up` for its children, so that the embedded password is in no argv or file"""
 DEBUG_VARIABLE = "TRAILKEEPER_DEBUG"
+CRASH_VARIABLE = "TRAILKEEPER_CRASH_AT"
+"""for tests only: see `process.crash_points`"""
 DEFAULT_FOLDERS = (Path("./trailkeeper.d"), Path("/etc/trailkeeper"))
 
 
 def debugging() -> bool:
     """Whether whoever calls wants a traceback for what nobody has thought of."""
     return variable(DEBUG_VARIABLE) not in ("", "0")
+
+
+def crash_at() -> str:
+    """Where a test wants this process to end; empty everywhere else."""
+    return variable(CRASH_VARIABLE)
 
 
 def variable(name: str) -> str:

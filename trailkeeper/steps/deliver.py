@@ -8,7 +8,8 @@ from enum import StrEnum
 
 import structlog
 
-from trailkeeper.errors import DeliveryRefused, TrailkeeperError
+from trailkeeper.errors import AcceptanceLost, DeliveryRefused, TrailkeeperError
+from trailkeeper.model.report import Delivery
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.mail import Mailer
 from trailkeeper.ports.outbox import Outbox
@@ -48,6 +49,8 @@ class DeliverStep:
         with structlog.contextvars.bound_contextvars(
             tenant=delivery.tenant, month=str(delivery.month), outbox=outbox_id
         ):
+            if delivery.left_behind:
+                _tell_lost(delivery, "the process that sent it ended, or stood still, meanwhile")
             try:
                 self.require(delivery.tenant)
                 reply = self.mailer.send(delivery)
@@ -58,11 +61,18 @@ class DeliverStep:
             except TrailkeeperError as error:
                 due_at = self.clock.now() + _backoff(delivery.attempt)
                 self.outbox.again_at(delivery, due_at, str(error))
+                if isinstance(error, AcceptanceLost):
+                    _tell_lost(delivery, error.summary)
                 log.warning("delivery_postponed", reason=error.summary, due_at=due_at)
                 return DeliveryOutcome.POSTPONED
             self.outbox.sent(delivery, self.clock.now(), reply)
             log.info("report_sent", recipients=len(delivery.recipients), reply=reply)
             return DeliveryOutcome.SENT
+
+
+def _tell_lost(delivery: Delivery, reason: str) -> None:
+    """An operator who is asked about two copies finds here why."""
+    log.warning("acceptance_lost", reason=reason, message_id=delivery.message_id)
 
 
 def _backoff(attempt: int) -> timedelta:

@@ -25,6 +25,7 @@ from trailkeeper.ports.mail import Renderer
 from trailkeeper.ports.outbox import Outbox
 from trailkeeper.ports.parking import Standing
 from trailkeeper.ports.planning import Frontiers
+from trailkeeper.process.crash_points import durable
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.identify import Require, anybody
@@ -86,7 +87,8 @@ class ReportStep:
             return self.lake.export_csv(tenant.name, window, out)
 
         target = folder or self.folder / tenant.name / str(month)
-        rendered = self.renderer.render(report, target, write_csv)
+        with durable("report.render"):
+            rendered = self.renderer.render(report, target, write_csv)
         log.info(
             "report_rendered",
             tenant=tenant.name,

@@ -26,6 +26,7 @@ from trailkeeper.model.report import Figures
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store import lake_arrivals, lake_export, lake_figures, lake_match
 from trailkeeper.store.disk import make_folder, sync, unavailable
 from trailkeeper.store.lake_faults import error_words, lake_errors
@@ -113,8 +114,10 @@ class DeltaLake:
         folded = fold(rows, self._tables.scan(table))
         counts = _all_entries(merge, folded.counts)
         self._note_sightings(merge.tenant, folded)
-        _append(table, merge, folded, counts)
-        self._make_durable(merge.tenant, table)
+        with durable("lake.commit"):
+            _append(table, merge, folded, counts)
+        with durable("lake.fsync"):
+            self._make_durable(merge.tenant, table)
         if table.version() % _JOIN_EVERY == 0:
             _join_small_files(table, merge, folded.new[PARTITION].unique().to_list())
             self._make_durable(merge.tenant, table)
@@ -201,13 +204,15 @@ class DeltaLake:
             table = self._tables.find(tenant)
             if table is None:
                 return
-            table.optimize.compact(writer_properties=WRITER_PROPERTIES, max_concurrent_tasks=1)
-            table.vacuum(
-                retention_hours=math.ceil(retain / timedelta(hours=1)),
-                dry_run=False,
-                enforce_retention_duration=False,
-                full=retain >= _ORPHANS_FROM,
-            )
+            with durable("lake.compact"):
+                table.optimize.compact(writer_properties=WRITER_PROPERTIES, max_concurrent_tasks=1)
+            with durable("lake.vacuum"):
+                table.vacuum(
+                    retention_hours=math.ceil(retain / timedelta(hours=1)),
+                    dry_run=False,
+                    enforce_retention_duration=False,
+                    full=retain >= _ORPHANS_FROM,
+                )
             self._sightings.compact(tenant, retain)
 
     def remove(self, tenant: str) -> None:

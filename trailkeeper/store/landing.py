@@ -25,6 +25,7 @@ from nanoarrow import ipc
 from trailkeeper.errors import DamagedLanding, Unavailable
 from trailkeeper.model.record import RecordColumns
 from trailkeeper.model.segment import Lease
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store.columns import Batch, batch, raw_size
 from trailkeeper.store.disk import disk_errors, make_folder, one_name, sync, unavailable
 
@@ -58,7 +59,7 @@ class FileLanding:
     def remove(self, tenant: str, file: str) -> None:
         """Delete the file; nothing happens when it is gone already. Raises `Unavailable`."""
         path = self.path(tenant, file)
-        with disk_errors(path):
+        with durable("reap.remove"), disk_errors(path):
             path.unlink(missing_ok=True)
 
     def set_aside(self, tenant: str, file: str) -> None:
@@ -66,7 +67,8 @@ class FileLanding:
         deleted is nobody's."""
         path = self.path(tenant, file)
         with disk_errors(path), suppress(FileNotFoundError):  # it may be gone altogether
-            path.rename(path.with_name(file + SET_ASIDE))
+            with durable("landing.set_aside"):
+                path.rename(path.with_name(file + SET_ASIDE))
             sync(path.parent)
 
     def files(self, tenant: str) -> list[str]:
@@ -138,10 +140,13 @@ class FileLandingWriter:
         with disk_errors(self._path):
             self._pipe.keeping_errors(self._stream.close)
             self._file.flush()
-            os.fsync(self._file.fileno())
+            with durable("landing.fsync"):
+                os.fsync(self._file.fileno())
             self._file.close()
-            self._partial.rename(self._path)
-            sync(self._path.parent)
+            with durable("landing.rename"):
+                self._partial.rename(self._path)
+            with durable("landing.folder"):
+                sync(self._path.parent)
         return self._path.name
 
     def __enter__(self) -> Self:
@@ -173,7 +178,8 @@ class FileLandingWriter:
         with disk_errors(self._path):
             if self._file is None:
                 self._begin()
-            self._pipe.keeping_errors(self._stream.write_array, page)
+            with durable("landing.write"):
+                self._pipe.keeping_errors(self._stream.write_array, page)
         self._broken = False
         self._size += raw_size(page)
 

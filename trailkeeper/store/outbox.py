@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from trailkeeper.errors import LeaseLost
 from trailkeeper.model.report import Delivery, Month, Queued, Rendered, ReportState
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.rows import AnyRow
@@ -57,7 +58,7 @@ class SqlOutbox(OverEngine):
             "queued_at": now,
             "preliminary": preliminary,
         }
-        with self._writing() as connection:
+        with durable("outbox.enqueue"), self._writing() as connection:
             revision = _newest_revision(connection, tenant, month)
             while again or not _stands(connection, tenant, month, preliminary=preliminary):
                 new = _insert(connection, {**values, "revision": revision + 1})
@@ -102,7 +103,8 @@ class SqlOutbox(OverEngine):
             return list(connection.scalars(query))
 
     def take(self, outbox_id: int, now: datetime, until: datetime) -> Delivery | None:
-        with self._writing() as connection:
+        with durable("outbox.take"), self._writing() as connection:
+            before = connection.scalar(select(outbox.c.state).where(outbox.c.id == outbox_id))
             taken = connection.execute(
                 update(outbox)
                 .where(outbox.c.id == outbox_id, _takeable(now))
@@ -115,9 +117,8 @@ class SqlOutbox(OverEngine):
             )
             if taken.rowcount == 0:
                 return None
-            return _delivery(
-                connection.execute(select(outbox).where(outbox.c.id == outbox_id)).one()
-            )
+            row = connection.execute(select(outbox).where(outbox.c.id == outbox_id)).one()
+            return _delivery(row, left_behind=before == ReportState.SENDING.value)
 
     def sent(self, delivery: Delivery, now: datetime, reply: str) -> None:
         self._finish(delivery, ReportState.SENT, finished_at=now, reply=reply, error=None)
@@ -137,7 +138,7 @@ class SqlOutbox(OverEngine):
 
     def _finish(self, delivery: Delivery, state: ReportState, **values: object) -> None:
         """sending → `state` if this delivery still holds the lease. Raises `LeaseLost`."""
-        with self._writing() as connection:
+        with durable("outbox.finish"), self._writing() as connection:
             changed = connection.execute(
                 update(outbox)
                 .where(
@@ -198,7 +199,7 @@ def _takeable(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _delivery(row: AnyRow) -> Delivery:
+def _delivery(row: AnyRow, *, left_behind: bool) -> Delivery:
     return Delivery(
         outbox_id=row.id,
         tenant=row.tenant,
@@ -208,4 +209,5 @@ def _delivery(row: AnyRow) -> Delivery:
         rendered=msgspec.json.decode(row.rendered, type=Rendered),
         attempt=row.attempts,
         epoch=row.epoch,
+        left_behind=left_behind,
     )

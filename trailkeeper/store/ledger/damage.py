@@ -9,6 +9,7 @@ from sqlalchemy import BindParameter, Text, bindparam, delete, func, literal_col
 
 from trailkeeper.model.feed.blob import BlobState
 from trailkeeper.model.segment import Finding, Merge, NewSegment, Purpose, SegmentState
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.merging import HELD, taken_over
 from trailkeeper.store.ledger.planning import add_segments, locked
@@ -19,7 +20,7 @@ from trailkeeper.store.schema import blobs, findings, in_state, merges, segments
 class Damage(OverEngine):
     def set_aside(self, merge: Merge, finding: Finding, segment_id: int, due_at: datetime) -> Merge:
         (entry,) = (each for each in merge.entries if each.segment_id == segment_id)
-        with self._writing() as connection:
+        with durable("segment.set_aside"), self._writing() as connection:
             locked(connection, entry.stream)
             held = {"merge": merge.id, "its_epoch": merge.epoch}
             if connection.execute(_HOLD, held).first() is None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from trailkeeper.model.identity import Identity
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.rows import AnyRow
@@ -32,7 +33,7 @@ class IdentityRows(OverEngine):
             {"tenant": name, "tenant_id": str(one.tenant_id), "cloud": one.cloud, "adopted_at": now}
             for name, one in wanted.items()
         ]
-        with self._writing() as connection:
+        with durable("identity.claim"), self._writing() as connection:
             if rows:
                 unless_there = insert_into(connection, identities).on_conflict_do_nothing()
                 connection.execute(unless_there, rows)

@@ -34,6 +34,7 @@ from trailkeeper.model.segment import (
 )
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store import schema
 from trailkeeper.store.ledger.base import OverEngine
 from trailkeeper.store.ledger.fairness import is_fair
@@ -79,7 +80,7 @@ class Leasing(OverEngine):
         per_stream: int,
         processes: int | None = None,
     ) -> Leased | None:
-        with self._writing() as connection:
+        with durable("segment.lease"), self._writing() as connection:
             stream = _with_room(connection, segment_id, now, per_stream)
             if stream is None:
                 return None
@@ -107,7 +108,7 @@ class Leasing(OverEngine):
         now: datetime,
         marks: Sequence[BlobMark] = (),
     ) -> None:
-        with self._writing() as connection:
+        with durable("segment.land"), self._writing() as connection:
             for stream in sorted({new.stream for new in follow_ups}):  # before the segment, as all
                 locked(connection, stream)
             if not _landed(connection, lease, landed, now):
@@ -117,7 +118,7 @@ class Leasing(OverEngine):
             mark_blobs(connection, lease.segment_id, marks, now)
 
     def share(self, lease: Lease, kept: Window, given: Sequence[NewSegment], now: datetime) -> bool:
-        with self._writing() as connection:
+        with durable("segment.share"), self._writing() as connection:
             locked(connection, given[0].stream)  # nobody adds any between our look and our change
             if _planned_already(connection, lease, [kept, *(new.window for new in given)]):
                 return False
@@ -128,7 +129,7 @@ class Leasing(OverEngine):
     def release(
         self, lease: Lease, due_at: datetime, error: str, *, counts_as_attempt: bool
     ) -> None:
-        with self._writing() as connection:
+        with durable("segment.release"), self._writing() as connection:
             _change(
                 connection,
                 lease,

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from trailkeeper.errors import Bug, LeaseLost
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts, SegmentState
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store import schema
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
@@ -51,7 +52,7 @@ class Merging(OverEngine):
         with self._reading() as connection:  # mostly the second question of a merge: is there more?
             if not connection.scalar(_ANYTHING, its):
                 return None
-        with self._writing() as connection:
+        with durable("merge.open"), self._writing() as connection:
             row = connection.execute(_OPEN_MERGE, its).first()
             if row is not None:
                 return _reclaimed(connection, row, owner, now, until)
@@ -69,7 +70,7 @@ class Merging(OverEngine):
             connection.execute(_RENEW, {**held, "until": now})
 
     def close_merge(self, merge: Merge, counts: dict[int, MergeCounts], now: datetime) -> None:
-        with self._writing() as connection:
+        with durable("merge.close"), self._writing() as connection:
             held = {"merge": merge.id, "its_epoch": merge.epoch}
             if connection.execute(_CLOSE, {**held, "now": now}).rowcount == 0:
                 if _closed_already(connection, merge):
@@ -93,7 +94,7 @@ class Merging(OverEngine):
             return [landed_of(row) for row in connection.execute(query)]
 
     def forget_files(self, segment_ids: Sequence[int]) -> None:
-        with self._writing() as connection:
+        with durable("reap.forget"), self._writing() as connection:
             for batch in batches(segment_ids):
                 connection.execute(
                     update(segments)

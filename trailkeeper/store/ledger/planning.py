@@ -14,6 +14,7 @@ from trailkeeper.model.planning import Frontier
 from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
+from trailkeeper.process.crash_points import durable
 from trailkeeper.store import schema
 from trailkeeper.store.engines import insert_into
 from trailkeeper.store.ledger.base import OverEngine
@@ -49,7 +50,7 @@ class Planning(OverEngine):
             return added
 
     def plan_all(self, planners: Mapping[Stream, Planner], now: datetime) -> list[Segment]:
-        with self._writing() as connection:
+        with durable("plan.commit"), self._writing() as connection:
             before = _locked_all(connection, sorted(planners))
             new = {stream: list(planners[stream](before[stream])) for stream in sorted(planners)}
             added = _added(connection, [each for found in new.values() for each in found], now)
