@@ -613,7 +613,8 @@ def no_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_bursts")
 def test_refused_now_and_then(boxed: Boxed, tmp_path: Path) -> None:
-    """AF429 to one request in thirty costs a back-fill a short rest each, and not one record."""
+    """AF429 to one request in thirty costs a back-fill one request more each: the tenant rests for
+    none that stands alone, and not one record stays away."""
     with boxed() as box:
         box.control.alter("contoso", blob_records=2, blob_sizes="fixed")
         fill(box, "contoso", 600, 20 * HOUR, HOUR)
@@ -624,8 +625,8 @@ def test_refused_now_and_then(boxed: Boxed, tmp_path: Path) -> None:
             world.merge("contoso", "test")
             assert kept(world, "contoso") == truth(box)
         (fault,) = box.control.faults()
-        assert fault["played"] >= len(rested) >= 3
-        assert sum(rested) / len(rested) < 10
+        assert fault["played"] >= 5
+        assert len(rested) <= 1, "one that is refused three times running rests, by a rare chance"
         assert fates(box)["never"] == 0
 
 

@@ -33,6 +33,11 @@ PAGES = 3
 """of a listing, one blob on each"""
 
 AF429 = Answer(403, body=b"{'error':{'code':'AF429','message':'Too many requests'}}")
+REFUSALS = [
+    Answer(403, body=b'{"error":{"code":"AF429","message":"Too many requests"}}'),
+    AF429,
+    Answer(403),
+]
 HTML = Answer(200, body=b"<!DOCTYPE html><html></html>")
 NOTHING = Answer(200, body=b"")
 FORGOTTEN = Answer(400, body=b'{"error":{"code":"AF20031","message":"Invalid nextPage."}}')
@@ -50,6 +55,7 @@ class Feed:
         self.asked: list[Question] = []
         self.slept = 0.0
         self.rest = 6.0
+        self.together = True
 
     def request(self, method: str, url: str, **words: Any) -> Answer:
         query = parse_qs(urlsplit(url).query)
@@ -78,6 +84,9 @@ class Feed:
         return 0.0
 
     def answered(self, tenant: str, asked: Asked) -> None: ...
+
+    def refused(self, tenant: str, asked: Asked) -> bool:
+        return self.together
 
     def slow_down(self, tenant: str, asked: Asked) -> float:
         return self.rest
@@ -133,6 +142,37 @@ def test_never_a_listing(ledger: SqlLedger) -> None:
     with pytest.raises(Transient, match="could not be read"):
         listed(feed, ledger, {})
     assert feed.asked == [(TYPE, number) for number in (1, 2, 2, 2)]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["json", "quoted", "empty"])
+def test_refused_by_chance(ledger: SqlLedger, refusal: Answer) -> None:
+    """One refusal among answers costs one wait of one connection and one request more."""
+    feed = Feed(once((TYPE, 2), refusal))
+    feed.together = False
+    assert listed(feed, ledger, {}) == ALL
+    assert feed.asked == [(TYPE, number) for number in (1, 2, 2, 3)]
+    assert 0 < feed.slept < 1
+
+
+def test_refused_each_time(ledger: SqlLedger) -> None:
+    """What is refused however often it is asked for is throttled, though it stands alone."""
+    feed = Feed(once((TYPE, 2), *[AF429] * 99))
+    feed.together = False
+    with pytest.raises(Throttled) as raised:
+        listed(feed, ledger, {})
+    assert feed.asked == [(TYPE, number) for number in (1, 2, 2, 2)]
+    assert raised.value.retry_after == feed.rest
+
+
+def test_a_rest_that_is_told_is_obeyed(ledger: SqlLedger) -> None:
+    """With Retry-After the first refusal is no chance: all of it is obeyed."""
+    told = Answer(429, {"Retry-After": "120"}, AF429.body)
+    feed = Feed(once((TYPE, 2), told))
+    feed.together = False
+    with pytest.raises(Throttled) as raised:
+        listed(feed, ledger, {})
+    assert raised.value.retry_after == 120
+    assert feed.asked == [(TYPE, 1), (TYPE, 2)]
 
 
 def test_a_throttled_page(ledger: SqlLedger) -> None:

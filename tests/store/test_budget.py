@@ -240,3 +240,43 @@ def test_other_processes_answers_count(monkeypatch: pytest.MonkeyPatch) -> None:
                 budget.answered("contoso", Asked.BLOB)
             budget.slow_down("contoso", Asked.BLOB)
         assert sum(first.take("contoso") == 0.0 for _ in range(300)) == 200
+
+
+def test_one_refusal_in_fourteen_is_chance(moved: Time) -> None:
+    """Seven of a hundred refused, wherever they fall, are no throttling: of ten thousand requests
+    hardly any is taken for one."""
+    budget, lots = RequestBudget(None), random.Random(7)
+    throttled = 0
+    for _ in range(10_000):
+        moved.seconds += 0.01
+        if lots.random() < 0.07:
+            throttled += budget.refused("contoso", Asked.BLOB)
+        else:
+            budget.answered("contoso", Asked.BLOB)
+    assert throttled <= 3
+
+
+@pytest.mark.parametrize("well", [0, 1_000])
+def test_refusals_that_come_together_are_throttling(moved: Time, well: int) -> None:
+    """The fifth in a row is, however much went well before; and so is half of all."""
+    budget = RequestBudget(None)
+    for _ in range(well):
+        budget.answered("contoso", Asked.BLOB)
+    assert [budget.refused("contoso", Asked.BLOB) for _ in range(5)] == [False] * 4 + [True]
+    heard = []
+    for _ in range(10):
+        budget.answered("fabrikam", Asked.BLOB)
+        heard.append(budget.refused("fabrikam", Asked.BLOB))
+    assert heard[-1]
+    assert not heard[0]
+
+
+def test_kinds_and_minutes_apart_do_not_come_together(moved: Time) -> None:
+    """Refused listings say nothing of blobs, nor those of other minutes or tenants of these."""
+    budget = RequestBudget(None)
+    for _ in range(20):
+        moved.seconds += 61
+        assert not budget.refused("contoso", Asked.BLOB)
+    for _ in range(4):
+        assert not budget.refused("fabrikam", Asked.LISTING)
+    assert not budget.refused("fabrikam", Asked.BLOB)

@@ -28,6 +28,11 @@ class Budget(Protocol):
         """It came: several of a kind show that their last rest was enough."""
         ...
 
+    def refused(self, tenant: str, asked: Asked) -> bool:
+        """One was refused as too much: whether refusals come together now, as those of a service
+        that throttles do. Otherwise it was by chance: that request waits a moment, and no other."""
+        ...
+
     def slow_down(self, tenant: str, asked: Asked) -> float:
         """The service said that it was too much: fewer from now on; seconds to rest."""
         ...

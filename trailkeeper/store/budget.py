@@ -4,6 +4,7 @@
 The real number differs and is not told. After an AF429 the tenant rests: longer each time, until
 requests go well again. And ours is halved for a while, once a minute at most and not far below what
 the service gave in the best of the last minutes: it may also refuse by chance, whatever our pace.
+A refusal that stands alone among answers is such a chance, and rests nobody.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from urllib.parse import urlsplit
 
 import structlog
@@ -38,6 +40,13 @@ _WENT_WELL = 5
 """answers of a kind that one process got between two refusals, which make the second one a first"""
 _MOSTLY = 2
 """so many times as many answers as threads were refused side by side: fewer are no good sign"""
+_TOGETHER = 5
+"""refusals of a kind without an answer between them are throttling: of a service that refuses 7 of
+100 by chance, one in half a million is the fifth in a row"""
+_MANY, _LAST = 8, 20
+"""and so are so many of the last: by the same chance it is one in thirty thousand"""
+_LAST_SECONDS = 60.0
+"""what came longer ago says nothing of now"""
 _HALVED_SECONDS = 60
 """a halving shows only when a minute has passed under it"""
 _GIVEN_SHARE = 0.75
@@ -63,6 +72,7 @@ class RequestBudget:
         self._shared_again_at = 0.0
         self._guard = threading.Lock()
         self._answers: dict[tuple[str, Asked], _Answers] = {}
+        self._lately: dict[tuple[str, Asked], _Lately] = {}
 
     def take(self, tenant: str, requests: int = 1) -> float:
         """0.0 goes ahead; otherwise seconds until there is room."""
@@ -75,6 +85,13 @@ class RequestBudget:
     def answered(self, tenant: str, asked: Asked) -> None:
         # Counted in this process alone, and two threads may lose one: it costs every request.
         self._answers_of(tenant, asked).add()
+        self._lately_of(tenant, asked).add(refused=False)
+
+    def refused(self, tenant: str, asked: Asked) -> bool:
+        """Whether refusals come together, to this process."""
+        lately = self._lately_of(tenant, asked)
+        lately.add(refused=True)
+        return lately.come_together()
 
     def slow_down(self, tenant: str, asked: Asked) -> float:
         """Fewer requests for the tenant, if more were sent than it was given; seconds to rest.
@@ -98,6 +115,10 @@ class RequestBudget:
         key = (tenant, asked)
         return self._answers.get(key) or self._answers.setdefault(key, _Answers())
 
+    def _lately_of(self, tenant: str, asked: Asked) -> _Lately:
+        key = (tenant, asked)
+        return self._lately.get(key) or self._lately.setdefault(key, _Lately())
+
     def _counter(self) -> _Counter:
         if self._url is None or time.monotonic() < self._shared_again_at:
             return self._local
@@ -112,6 +133,22 @@ class RequestBudget:
             log.warning("budget_not_shared", redis=where)
             self._shared_again_at = time.monotonic() + _REDIS_AGAIN_SECONDS
         return self._local
+
+
+class _Lately:
+    """How the last requests of one tenant and kind went, to one process."""
+
+    def __init__(self) -> None:
+        self._went: deque[tuple[float, bool]] = deque(maxlen=_LAST)
+
+    def add(self, *, refused: bool) -> None:
+        self._went.append((time.monotonic(), refused))
+
+    def come_together(self) -> bool:
+        since = time.monotonic() - _LAST_SECONDS
+        refused = [was for at, was in tuple(self._went) if at >= since]
+        in_a_row = refused[-_TOGETHER:]
+        return sum(refused) >= _MANY or (len(in_a_row) == _TOGETHER and all(in_a_row))
 
 
 class _Answers:

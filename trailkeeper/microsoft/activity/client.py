@@ -6,6 +6,7 @@ every one is counted against the tenant's budget.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -31,7 +32,7 @@ _MOST_PAGES = 100
 """of one blob; none was ever seen to have a second"""
 TOO_MUCH = "AF429"
 TRIES = (0.3, 1.0)
-"""seconds before a request that broke is sent again at once"""
+"""seconds before a request that broke is sent again at once, or that was refused by chance"""
 _LONGEST_WAIT = 5.0
 """for the budget; whoever has to wait longer gives the segment back"""
 _TOKEN_KEPT = timedelta(minutes=2)
@@ -70,6 +71,10 @@ class BrokenOff(Transient):
     def __init__(self, cause: TrailkeeperError, pages: Sequence[Answer]) -> None:
         super().__init__(cause.summary, cause.remedy, cause.code, cause.request_id)
         self.pages = pages
+
+
+class RefusedAlone(Transient):
+    """As too much, among requests that were not: this one waits, and no other."""
 
 
 class ActivityClient:
@@ -122,7 +127,8 @@ class ActivityClient:
         return f"{base}?{urlencode(query, safe=':')}" if query else base
 
     def get(self, url: str, asked: Asked = Asked.LISTING, most: int = MAX_BLOB_BYTES) -> Answer:
-        """A 200. Broken answers are asked for again at once, twice; then raised as `Transient`.
+        """A 200. Broken answers, and those refused by chance, are asked for again at once, twice;
+        then raised as `Transient` and `Throttled`.
 
         Raises `Throttled`, `NeedsPerson`, `Lost`, `Bug` as `activity_error` says; `AnswerTooLarge`
         for more than `most` bytes; `Transient` for a link to another host, which is never followed.
@@ -136,8 +142,8 @@ class ActivityClient:
             except Transient as error:
                 if error.code.startswith("AF200"):  # said on purpose: the caller knows what to do
                     raise
-                self._clock.sleep(pause)
-        return self._asked("GET", checked, asked, most)
+                self._clock.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - spreads threads
+        return self._at_last("GET", checked, asked, most)
 
     def blob(self, url: str, most: int) -> list[Answer]:
         """`get` of records, as many pages as the answer names: one client was seen to follow them
@@ -169,11 +175,18 @@ class ActivityClient:
             pages.append(page)
 
     def post(self, url: str) -> Answer:
-        return self._asked("POST", self._checked(url), Asked.LISTING)
+        return self._at_last("POST", self._checked(url), Asked.LISTING)
 
     def next_page(self, answer: Answer) -> str | None:
         """Where the listing goes on, as given; None at its end."""
         return next((link for name in NEXT_PAGE if (link := answer.headers.get(name))), None)
+
+    def _at_last(self, method: str, url: str, asked: Asked, most: int = MAX_BLOB_BYTES) -> Answer:
+        """Not again after this: one that is refused even now is throttled."""
+        try:
+            return self._asked(method, url, asked, most)
+        except RefusedAlone as error:
+            raise self._throttled(error, asked, 0.0) from None
 
     def _asked(self, method: str, url: str, asked: Asked, most: int = MAX_BLOB_BYTES) -> Answer:
         answer = self._sent(method, url, most)
@@ -191,10 +204,17 @@ class ActivityClient:
     def _fault(self, answer: Answer, asked: Asked) -> TrailkeeperError:
         error = activity_error(answer)
         if _too_much(answer, error):
-            # No Retry-After was ever seen (section 1.8): our own patience grows instead.
-            rest = max(self._budget.slow_down(self.tenant, asked), answer.retry_after or 0.0)
-            return Throttled(error.summary, error.remedy, TOO_MUCH, error.request_id, rest)
+            together = self._budget.refused(self.tenant, asked)
+            if together or answer.retry_after is not None:
+                return self._throttled(error, asked, answer.retry_after or 0.0)
+            return RefusedAlone(error.summary, error.remedy, TOO_MUCH, error.request_id)
         return error
+
+    def _throttled(self, error: TrailkeeperError, asked: Asked, told: float) -> Throttled:
+        """No Retry-After was ever seen (section 1.8): our own patience grows instead. One that is
+        `told` after all, in seconds, is obeyed."""
+        rest = max(self._budget.slow_down(self.tenant, asked), told)
+        return Throttled(error.summary, error.remedy, TOO_MUCH, error.request_id, rest)
 
     def _sent(self, method: str, url: str, most: int) -> Answer:
         self._wait_for_budget()
