@@ -14,10 +14,13 @@ from typing import Any
 
 import structlog
 
+from trailkeeper.model.text import visible
+
 _SECRET_KEY = re.compile(r"token|assertion|password|secret|authorization|private|passphrase", re.I)
 _SECRET_TEXT = re.compile(
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+|-----BEGIN [A-Z ]*PRIVATE KEY-----.*", re.S
 )
+_OF_LINES = ("exception", "stack")
 _LONGEST = 2000
 """characters of one value: an error body must not flood the log"""
 
@@ -62,7 +65,8 @@ class _StderrFactory:
 
 
 def redact(logger: object, name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Last line of defence: blank values under secret-looking keys, tokens and keys in any text."""
+    """Last line of defence: blank values under secret-looking keys, tokens and keys in any text;
+    what a terminal would obey is shown as an escape, and one event is one line."""
     return {key: _clean(key, value) for key, value in event.items()}
 
 
@@ -75,4 +79,5 @@ def _clean(key: str, value: object) -> object:
         return [_clean(key, item) for item in value]
     if isinstance(value, (int, float, bool)) or value is None:
         return value
-    return _SECRET_TEXT.sub("[redacted]", str(value))[:_LONGEST]
+    text = visible(_SECRET_TEXT.sub("[redacted]", str(value))[:_LONGEST])
+    return text if key in _OF_LINES else text.replace("\n", "\\n")

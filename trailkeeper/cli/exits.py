@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from trailkeeper.errors import ConfigurationError, NeedsPerson, TrailkeeperError, UsageError
+from trailkeeper.model.text import visible
 
 
 class Exit(IntEnum):
@@ -118,7 +119,7 @@ def _place(error: Exception) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"trailkeeper: {' '.join(text.split())}\n")
+    sys.stderr.write(f"trailkeeper: {visible(' '.join(text.split()))}\n")
 
 
 def _drop_output() -> None:

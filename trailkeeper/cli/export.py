@@ -21,6 +21,7 @@ from trailkeeper.cli.options import (
     VerboseOption,
     opened,
 )
+from trailkeeper.model.text import visible
 
 if TYPE_CHECKING:
     from trailkeeper.model.window import Window
@@ -129,16 +130,30 @@ def _streamed(lake: Lake, tenant: str, window: Window | None, form: Form, out: B
 def _watched(tenant: str, out: BinaryIO) -> Iterator[_Watched]:
     """Progress only where it does not run into the records on the same terminal."""
     if out.isatty():
-        yield _Watched(out, lambda *_: None)
+        yield _Watched(_Terminal(out), lambda *_: None)
         return
     with output.progress(f"export {tenant}") as shown:
         yield _Watched(out, shown)
 
 
+class _Terminal:
+    """Shows what a terminal would obey as JSON's escapes: the records stay the same values."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, piece: bytes) -> int:
+        self._out.write(visible(piece.decode("utf-8", "replace")).encode())
+        return len(piece)
+
+    def flush(self) -> None:
+        self._out.flush()
+
+
 class _Watched:
     """Passes bytes on, counts them, and remembers that the reader has gone."""
 
-    def __init__(self, out: BinaryIO, shown: output.Shown | Any) -> None:
+    def __init__(self, out: BinaryIO | _Terminal, shown: output.Shown | Any) -> None:
         self._out = out
         self._shown = shown
         self._bytes = 0

@@ -7,18 +7,21 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from trailkeeper.model.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.text import Text
 
 _PLAIN_EVERY_SECONDS = 2.0
 
 
 def line(text: str = "") -> None:
-    """One line of the result."""
-    sys.stdout.write(f"{text}\n")
+    """One line of the result. What a terminal would obey is shown as an escape, here and below."""
+    sys.stdout.write(f"{visible(text)}\n")
 
 
 def json_line(value: object) -> None:
@@ -27,7 +30,7 @@ def json_line(value: object) -> None:
 
 def note(text: str) -> None:
     """One remark for the person at the terminal, or for the log of whoever runs us."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible(text)}\n")
     sys.stderr.flush()
 
 
@@ -47,7 +50,33 @@ def console() -> Console:
     """Standard output with colours where it is a terminal; never wraps a line by itself."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    class Harmless(Console):
+        """A console that shows what a terminal would obey."""
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*map(_harmless, objects), **options)
+
+    return Harmless(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False, markup=False)
+
+
+def _harmless(shown: object) -> object:
+    """A text, or rich's text with its colours, as `visible` shows it."""
+    from rich.text import Text
+
+    if isinstance(shown, str):
+        return visible(shown)
+    if isinstance(shown, Text) and visible(shown.plain) != shown.plain:
+        return Text.assemble(*((visible(part.plain), part.style) for part in _styled(shown)))
+    return shown
+
+
+def _styled(text: Text) -> Sequence[Text]:
+    """The pieces of `text` between which its style changes."""
+    edges = sorted({0, len(text), *(at for span in text.spans for at in (span.start, span.end))})
+    pieces = text.divide(edges)
+    for piece in pieces:
+        piece.style = piece.spans[0].style if piece.spans else piece.style
+    return list(pieces)
 
 
 class Shown(Protocol):
@@ -83,7 +112,7 @@ class _Bar:
         self._task = task
 
     def __call__(self, done: int, total: int, text: str) -> None:
-        self._bar.update(self._task, completed=done, total=total or None, text=text)
+        self._bar.update(self._task, completed=done, total=total or None, text=visible(text))
 
 
 class _Lines:

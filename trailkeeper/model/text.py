@@ -51,3 +51,20 @@ _BAD_BYTE = re.compile(r"(\\*)([\udc80-\udcff])")
 def _shown(found: re.Match[str]) -> str:
     before = found[1] + "\\" * (len(found[1]) % 2)
     return f"{before}\\x{ord(found[2]) - 0xDC00:02x}"
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """`text` for a terminal or a log: what moves cursors, turns text round, hides in it or cannot
+    be written at all is shown as JSON's escape, so that JSON stays the same value."""
+    return text if text.isascii() and text.isprintable() else _UNSEEN.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
