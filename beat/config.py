@@ -12,6 +12,7 @@ from wire.transport import kombu_url, transport
 def _settings() -> Settings:
     try:
         settings = load(find_folder())
+        settings.keep_private()
         settings.broker_url()
         settings.make_data_folder()  # beat may be first
         settings.message_key()

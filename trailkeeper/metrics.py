@@ -41,7 +41,7 @@ class Metrics:
         self._segments(registry)
         self._parked(registry)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_to_textfile(str(self.path), registry)
         except OSError as error:
             log.warning("metrics_write_failed", reason=(error.strerror or str(error)).lower())

@@ -20,6 +20,7 @@ from worker.overdue import HARD_LIMIT_SECONDS
 def _settings() -> Settings:
     try:
         settings = load(find_folder())
+        settings.keep_private()
         settings.broker_url()
         settings.message_key()
     except TrailkeeperError as error:

@@ -62,7 +62,7 @@ class Drops:
         if self._path is None:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_to_textfile(str(self._path), self._registry)
         except OSError as error:
             log.warning("metrics_write_failed", reason=(error.strerror or str(error)).lower())

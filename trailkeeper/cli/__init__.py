@@ -121,8 +121,10 @@ def main() -> int:
     import atexit
     import gc
 
+    from trailkeeper.privacy import close_umask
     from trailkeeper.process.memory import forbid_core_files
 
+    close_umask()  # records and reports are for this user alone, wherever they are written
     forbid_core_files()
     gc.set_threshold(50_000)  # the default collects 200 times while imports only ever add objects
     atexit.register(gc.freeze)  # no last look for cycles: a sixth of a second for nothing

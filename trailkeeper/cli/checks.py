@@ -26,6 +26,8 @@ LARGEST_SKEW_SECONDS = 60
 """a login is refused when the clock is about five minutes off (identity-and-exchange.md, 1.3)"""
 LEAST_FREE_BYTES = 2 << 30
 CERTIFICATE_DAYS = 30
+_NAMED = 3
+"""open files that are named; the rest is counted"""
 RECORDS = "records"
 """begins the name of a line about a tenant's name that stands for another directory"""
 _REDIS_SECONDS = 3
@@ -58,6 +60,7 @@ def check_all(world: World) -> Iterator[Check]:
     yield from _records(foreign)
     yield _guarded("lake", lambda: _lake(world, ledger.passed is not False, foreign))
     yield _guarded("landing", lambda: _landing(settings.service.data))
+    yield _guarded("permissions", lambda: _permissions(settings.service.data))
     yield _guarded("mail", lambda: _mail(world))
     for cloud in sorted({tenant.cloud for tenant in settings.tenants.values()}):
         yield _guarded(f"clock ({cloud})", lambda cloud=cloud: _clock(world, cloud))  # type: ignore[misc]  # bound early
@@ -198,7 +201,7 @@ def _lake(world: World, ledger_reads: bool, foreign: Collection[str]) -> Check:
 def _landing(data: Path) -> Check:
     folder = data / "landing"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"probe")
             os.fsync(probe.fileno())
@@ -211,6 +214,23 @@ def _landing(data: Path) -> Check:
     if free < LEAST_FREE_BYTES:
         return Check("landing", None, detail, "Free space soon, or move [service].data.")
     return Check("landing", True, detail)
+
+
+def _permissions(data: Path) -> Check:
+    """Records, keys and reports lie there: nobody else on this machine has business with them."""
+    from trailkeeper.privacy import open_parts
+
+    found = list(open_parts(data)) if data.is_dir() else []
+    if not found:
+        return Check("permissions", True, f"{data} is closed to other users")
+    named = ", ".join(str(path) for path in found[:_NAMED])
+    more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+    return Check(
+        "permissions",
+        None,
+        f"open to other users of this machine: {named}{more}",
+        f"Run `chmod -R go= {data}`; `trailkeeper up` and the workers do so when they start.",
+    )
 
 
 def _mail(world: World) -> Check:

@@ -87,6 +87,7 @@ def collect(
     from trailkeeper.supervisor.pulling import SharedFlag, pulling_processes
 
     with opened(config, verbose) as world, ExitStack() as open_until_done:
+        world.settings.keep_private()
         stopping = SharedFlag()
         pullers: Mapping[Source, Pullers] = {}
         asked = _asked(world, tenant, start, end, source, waits_for_nothing=wait and not enqueue)

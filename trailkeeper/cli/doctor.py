@@ -19,7 +19,7 @@ MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 def doctor(
     as_json: JsonOption = False, config: ConfigOption = None, verbose: VerboseOption = 0
 ) -> int:
-    """Look at configuration, Redis, ledger, lake, disk, mail, clock and certificates.
+    """Look at configuration, Redis, ledger, lake, disk, permissions, mail, clock, certificates.
 
     One line each, with a remedy where something fails (✗) or deserves a look (?). Exits with 2
     when the configuration is broken or a tenant's name stands for another directory's records, 20

@@ -39,6 +39,10 @@ def up(config: ConfigOption = None) -> int:
     say = output.console().print
     settings = load(find_folder(config))
     logs.configure(settings.service.log_level)
+    if closed := settings.keep_private():
+        output.note(
+            f"closed to others: {output.counted(closed, 'part')} of {settings.service.data}"
+        )
     with (
         StopRequest() as stop,
         Supervisor() as supervisor,

@@ -109,7 +109,7 @@ class ReportRenderer:
 def _made(folder: Path) -> Path:
     folder = folder.absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(
             f"the report folder {folder} cannot be made: {(error.strerror or str(error)).lower()}",

@@ -21,7 +21,7 @@ def data_folder(folder: Path) -> Iterator[None]:
     """Make the folder and hold it. Raises `Unavailable` when it is taken or cannot be written."""
     path = folder / LOCK_FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise _unwritable(folder, error) from None

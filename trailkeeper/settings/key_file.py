@@ -45,7 +45,7 @@ def key_file(path: Path, setting: str) -> bytes:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-") as file:  # 0600
         file.write(base64.b64encode(secrets.token_bytes(KEY_SIZE)))
         file.flush()

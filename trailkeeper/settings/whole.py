@@ -9,6 +9,7 @@ from pydantic import Field
 
 from trailkeeper.errors import ConfigurationError, Unavailable
 from trailkeeper.model.text import decoded
+from trailkeeper.privacy import close_parts, close_umask
 from trailkeeper.settings.clouds import CloudSettings
 from trailkeeper.settings.collection import CollectionSettings
 from trailkeeper.settings.environment import MAIN_FILE, REDIS_VARIABLE, variable
@@ -75,13 +76,25 @@ class Settings(Section):
         """`service.data`, made if absent. Raises `Unavailable` when it cannot be."""
         folder = self.service.data
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Unavailable(
                 f"the data folder {folder} cannot be made: {why(error)}",
                 "Make it writable for this user, or set service.data to a folder that is.",
             ) from None
         return folder
+
+    def keep_private(self) -> int:
+        """Call first in every process that writes under `data`: what it creates is for this user
+        alone, and what lies there already is closed to others; how many parts were open.
+
+        A folder that holds more than our data (the root, somebody's home, or the configuration
+        too) is left as it is: `doctor` names what is open there.
+        """
+        close_umask()
+        data = self.service.data
+        holds_more = data in (Path("/"), Path.home()) or self.folder.is_relative_to(data)
+        return 0 if holds_more or not data.is_dir() else close_parts(data)
 
     @property
     def ledger_url(self) -> str:

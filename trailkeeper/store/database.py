@@ -92,7 +92,7 @@ def _prepare_file(url: URL, create: bool) -> None:
     if not create and not path.exists():
         raise _missing(url)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise Unavailable(
