@@ -69,6 +69,14 @@ def _worker(folder: Path) -> list[str]:
     return ["-A", "worker.app", "worker", *options]
 
 
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not answer within a second is not waited for: a refusal comes early, none is hidden.
+    Where an answer is expected the tests ask again and again."""
+    monkeypatch.setattr("worker.health._ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("worker.health._ALL_ANSWER_SECONDS", (0.5, 1.0))
+
+
 def test_worker_is_judged_by_its_main_process(folder: Path) -> None:
     """A worker whose child never comes back is alive; one whose main process hangs is not."""
     with _running(folder, *_worker(folder)) as process:
@@ -82,6 +90,7 @@ def test_worker_is_judged_by_its_main_process(folder: Path) -> None:
     assert "no answer" in hanging.line
 
 
+@pytest.mark.usefixtures("short_patience")
 def test_one_worker_does_not_answer_for_another(folder: Path) -> None:
     """A pulling worker that runs says nothing of the keeper beside it."""
     with _running(folder, *_worker(folder)):
@@ -89,6 +98,7 @@ def test_one_worker_does_not_answer_for_another(folder: Path) -> None:
         assert not _judged(Role.KEEP, folder).alive
 
 
+@pytest.mark.usefixtures("short_patience")
 def test_any_worker_is_found_by_its_queue(folder: Path) -> None:
     """With `anywhere`, a worker counts for the queues it takes, whatever its node is called."""
     words = ["-A", "worker.app", "worker", "-Q", "pull", "-n", "mine@elsewhere", "--concurrency=1"]
