@@ -103,7 +103,7 @@ class _Pull(SearchPort):
             busy_hour=10 if busiest is None else busiest % 24,
             proven_order=model.habits.order,
             known_doubts=model.habits.doubts(model.limits),
-            empties=model.habits.empties(),
+            credibility=model.habits.credibility(),
             density=model.density,
             turn=_Turn(run, self),
         )
@@ -231,7 +231,7 @@ class _Run:
         model, walk = self.model, pull.walk
         order = model.habits.order or walk.order.proven
         habits = replace(pull.habits, probed_at=NOW, order=order)
-        model.habits = habits.doubting(walk.doubts).believing(walk.empties)
+        model.habits = habits.doubting(walk.doubts).believing(walk.credibility)
         assert all(f.verdict.proven for f in walk.findings), walk.findings
         model.density = walk.learned(model.density)
         pulled = Pulled(tuple(walk.findings), 0)

@@ -110,10 +110,10 @@ def test_without_a_ledger_nothing_is_known_and_nothing_breaks() -> None:
 
 def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:
     """Of two walks that began alike, the one that ends later adds only what it changed."""
-    before = SearchHabits(probed_at=NOW, looks=(("count_zero", 1, 0),), largest_answer=100)
+    before = SearchHabits(probed_at=NOW, rechecks=(("count_zero", 1, 0),), largest_answer=100)
     busy = SearchHabits(
         probed_at=NOW,
-        looks=(("count_zero", 1, 1), ("warning A", 3, 0)),
+        rechecks=(("count_zero", 1, 1), ("warning A", 3, 0)),
         largest_answer=137,
         gives=137,
         result_count=CountMeaning.PAGE,
@@ -123,8 +123,8 @@ def test_a_walk_that_found_nothing_out_takes_nothing_back() -> None:
     assert idle.onto(busy, before) == busy
     assert SearchHabits().onto(busy, SearchHabits()) == busy
     looks = (("count_zero", 2, 0), ("warning A", 1, 0), ("warning B", 0, 1))
-    both = SearchHabits(probed_at=NOW, looks=looks).onto(busy, before)
-    assert both.looks == (("count_zero", 2, 1), ("warning A", 4, 0), ("warning B", 0, 1))
+    both = SearchHabits(probed_at=NOW, rechecks=looks).onto(busy, before)
+    assert both.rechecks == (("count_zero", 2, 1), ("warning A", 4, 0), ("warning B", 0, 1))
 
 
 def test_what_a_hint_was_worth_is_counted_over_all_walks() -> None:
@@ -161,7 +161,7 @@ def test_a_service_that_words_each_warning_anew_fills_no_ledger() -> None:
         doubts.unfounded(doubts.of(warned), warned)
     kept = SearchHabits(probed_at=NOW).doubting(doubts)
     assert len(kept.to_text()) < 5000
-    assert ("warning All is well, id 7", 3, 0) in kept.looks
+    assert ("warning All is well, id 7", 3, 0) in kept.rechecks
 
 
 def test_the_lies_of_walks_at_the_same_time_are_all_remembered() -> None:

@@ -14,7 +14,7 @@ from trailkeeper.model.feed.blob import BlobLag, lags
 from trailkeeper.model.feed.rules import (
     LOOKBACK,
     FeedCadence,
-    Look,
+    PullEvidence,
     Trouble,
     horizon,
     listings,
@@ -64,7 +64,7 @@ class TestListings:
 class TestLook:
     def test_a_quiet_look_is_complete(self) -> None:
         """Nothing missing: one complete finding over the window."""
-        (found,) = Look(window(2 * HOUR, HOUR), NOW, NOW).findings()
+        (found,) = PullEvidence(window(2 * HOUR, HOUR), NOW, NOW).findings()
         assert (found.window, found.verdict) == (window(2 * HOUR, HOUR), Verdict.COMPLETE)
 
     def test_a_lost_blob_costs_its_hour(self) -> None:
@@ -72,7 +72,7 @@ class TestLook:
         at = NOW - 5 * HOUR
         asked = window(10 * HOUR, HOUR)
         troubles = [Trouble(at, True, "gone"), Trouble(at - 2 * HOUR, False, "broken")]
-        found = Look(asked, NOW, NOW, troubles=troubles).findings()
+        found = PullEvidence(asked, NOW, NOW, troubles=troubles).findings()
         hour = Window(
             at.replace(minute=0, second=0, microsecond=0),
             at.replace(minute=0, second=0, microsecond=0) + HOUR,
@@ -87,7 +87,7 @@ class TestLook:
 
     def test_beyond_the_horizon_is_lost(self) -> None:
         """What the feed has forgotten is lost by name, without a repair of its own."""
-        found = Look(window(9 * DAY, 6 * DAY), NOW, NOW).findings()
+        found = PullEvidence(window(9 * DAY, 6 * DAY), NOW, NOW).findings()
         assert [f.verdict for f in found] == [Verdict.LOST, Verdict.COMPLETE]
         assert found[0].window.end == horizon(NOW)
         assert lost_hours(found) == []
@@ -95,14 +95,14 @@ class TestLook:
     def test_a_late_loss_takes_back_what_was_proven(self) -> None:
         """An hour that was proven is a gap again when a late blob of it cannot be had."""
         asked = window(3 * HOUR, HOUR)
-        first = Look(asked, NOW, NOW).findings()
-        again = Look(
+        first = PullEvidence(asked, NOW, NOW).findings()
+        again = PullEvidence(
             asked, NOW + HOUR, NOW, troubles=[Trouble(asked.start, True, "gone")]
         ).findings()
         assert derive(FEED, asked, first, settle=HOUR).is_complete
         covered = derive(FEED, asked, [*first, *again], settle=HOUR)
         assert [gap.reason for gap in covered.gaps] == ["1 blob missing: gone"]
-        healed = Look(asked, NOW + 2 * HOUR, NOW).findings()
+        healed = PullEvidence(asked, NOW + 2 * HOUR, NOW).findings()
         assert derive(FEED, asked, [*again, *healed, *first], settle=HOUR).is_complete
 
 

@@ -76,12 +76,12 @@ def _collect(service: HidesByChance) -> Collected:
             others.kept,
             SHORT,
             known_doubts=known.doubts(SHORT),
-            empties=known.empties(),
+            credibility=known.credibility(),
             proven_order=service.known,
             turn=others,
         )
         findings = walk.run()
-        told = service.habits.doubting(walk.doubts).believing(walk.empties)
+        told = service.habits.doubting(walk.doubts).believing(walk.credibility)
         service.habits = replace(told, probed_at=service.now())
         found.findings += findings
         found.left += subtract([others.kept], [finding.window for finding in findings])
@@ -174,7 +174,7 @@ def test_a_warning_that_says_nothing_becomes_a_habit() -> None:
     """Of an honest service: a dozen second looks, and no more from then on."""
     service, found = _dropping(seed=0, drops=0)
     assert all(finding.verdict.proven for finding in found.findings)
-    looks = [finding for finding in found.findings if "second_look" in finding.evidence]
+    looks = [finding for finding in found.findings if "recheck" in finding.evidence]
     assert len(looks) < len(found.findings) / 2
     assert service.calls <= 3 * len(service.rows) / CAP, service.calls
 

@@ -24,8 +24,8 @@ from tests.model.test_search_walk import (
 from trailkeeper.errors import Lost
 from trailkeeper.model.density import Density, hour_number
 from trailkeeper.model.search.answer.rows import SearchAnswer, micros
-from trailkeeper.model.search.emptiness.credibility import HEARD, EmptyAnswers
-from trailkeeper.model.search.emptiness.sentinel import KEPT, Witness, Witnesses
+from trailkeeper.model.search.emptiness.credibility import HEARD, Credibility
+from trailkeeper.model.search.emptiness.sentinel import KEPT, Sentinel, Sentinels
 from trailkeeper.model.search.habits import SearchHabits
 from trailkeeper.model.search.walk import SearchWalk
 from trailkeeper.model.segment import Verdict
@@ -105,14 +105,14 @@ def _walked(
 ) -> tuple[list[SearchWalk], list[Window]]:
     """Walks, each over what the ones before left unproven, with the habits they left; and what is
     unproven in the end. So many of the rows are known before."""
-    rows = [Witness(_moment((t, key)), key) for t, key in service.rows[:known]]
-    habits, walks, left = SearchHabits(witnesses=tuple(rows)), [], [DAY]
+    rows = [Sentinel(_moment((t, key)), key) for t, key in service.rows[:known]]
+    habits, walks, left = SearchHabits(sentinels=tuple(rows)), [], [DAY]
     for _ in range(rounds):
         for window in left:
-            walk = SearchWalk(service, window, LIMITS, empties=habits.empties())
+            walk = SearchWalk(service, window, LIMITS, credibility=habits.credibility())
             walk.run()
             walks.append(walk)
-            noted = SearchHabits(probed_at=service.now()).believing(walk.empties)
+            noted = SearchHabits(probed_at=service.now()).believing(walk.credibility)
             habits = SearchHabits.from_text(noted.to_text())
         proven = [f.window for w in walks for f in w.findings if f.verdict.proven]
         left = subtract([DAY], proven)
@@ -134,10 +134,8 @@ def test_rows_hidden_from_large_questions_are_found_or_missed_by_name(
     service = _service(SHAPES[shape](1), hides)
     walks, _ = _walked(service, known=large in ABSURD)
     assert not any(_missing_but_proven(service, walk.findings) for walk in walks)
-    most = LIMITS.base_calls + LIMITS.calls_per_part * (
-        1 + max(w.asking.rows for w in walks) // CAP
-    )
-    assert all(walk.asking.calls <= most + 30 for walk in walks)
+    most = LIMITS.base_calls + LIMITS.calls_per_part * (1 + max(w.calls.rows for w in walks) // CAP)
+    assert all(walk.calls.made <= most + 30 for walk in walks)
 
 
 @settings(max_examples=60, deadline=None)
@@ -167,18 +165,18 @@ def test_the_first_answer_of_a_tenant_may_be_empty(shape: str) -> None:
     (walk, *_), left = _walked(service)
     assert left == []
     assert service.landed == {key for _, key in service.rows}
-    assert walk.asking.calls <= 1.2 * len(service.rows) / CAP + 40
+    assert walk.calls.made <= 1.2 * len(service.rows) / CAP + 40
 
 
 def test_emptiness_is_witnessed_by_a_known_row() -> None:
     """An empty night costs one more question: stretched to a row that is known to exist."""
     service = _service([DAY.start - HOUR], more_than(10**9))
-    empties = EmptyAnswers(Witnesses([Witness(DAY.start - HOUR, "id-0")]))
-    walk = SearchWalk(service, DAY, LIMITS, empties=empties)
+    empties = Credibility(Sentinels([Sentinel(DAY.start - HOUR, "id-0")]))
+    walk = SearchWalk(service, DAY, LIMITS, credibility=empties)
     (finding,) = walk.run()
     assert finding.verdict is Verdict.EMPTY_CONFIRMED
-    assert finding.evidence["witness"] == 1
-    assert walk.asking.calls == 3, "the part, its witness, and whether auditing is on"
+    assert finding.evidence["sentinel_rows"] == 1
+    assert walk.calls.made == 3, "the part, its sentinel, and whether auditing is on"
 
 
 def test_a_liar_of_whom_little_is_known_is_not_believed_at_eight_looks() -> None:
@@ -204,20 +202,20 @@ def test_a_row_of_the_second_before_is_no_row_of_the_window() -> None:
     walk = SearchWalk(service, DAY, LIMITS)
     (finding,) = walk.run()
     assert finding.verdict is Verdict.EMPTY_CONFIRMED
-    assert walk.asking.calls == 2
+    assert walk.calls.made == 2
 
 
 def test_a_service_that_answers_nothing_at_all_is_not_believed() -> None:
     """Where a row is known, an answer without it proves nothing, however often it comes."""
     service = _service([DAY.start - HOUR, *_spread(50)], longer_than(timedelta()))
-    empties = EmptyAnswers(Witnesses([Witness(DAY.start - HOUR, "id-0")]))
-    walk = SearchWalk(service, DAY, LIMITS, empties=empties)
+    empties = Credibility(Sentinels([Sentinel(DAY.start - HOUR, "id-0")]))
+    walk = SearchWalk(service, DAY, LIMITS, credibility=empties)
     assert {f.verdict for f in walk.run()} == {Verdict.SUSPECT}
-    assert walk.asking.calls <= 12
+    assert walk.calls.made <= 12
 
 
 def test_a_holiday_is_empty_and_a_dead_service_is_suspect() -> None:
-    """Where many records are usual, only a witness proves that there are none."""
+    """Where many records are usual, only a sentinel proves that there are none."""
     weeks = Window(DAY.start - timedelta(days=28), DAY.start)
     usual = {hour_number(weeks.start) + n: 40 for n in range(28 * 24)}
     density = Density().learn([weeks], usual)
@@ -226,8 +224,8 @@ def test_a_holiday_is_empty_and_a_dead_service_is_suspect() -> None:
     assert finding.verdict is Verdict.SUSPECT
     assert "usually about 960 records" in finding.reason
     service = _service([DAY.start - timedelta(days=20)], more_than(10**9))
-    known = EmptyAnswers(Witnesses([Witness(DAY.start - timedelta(days=20), "id-0")]))
-    holiday = SearchWalk(service, DAY, LIMITS, density=density, empties=known)
+    known = Credibility(Sentinels([Sentinel(DAY.start - timedelta(days=20), "id-0")]))
+    holiday = SearchWalk(service, DAY, LIMITS, density=density, credibility=known)
     assert [f.verdict for f in holiday.run()] == [Verdict.EMPTY_CONFIRMED]
 
 
@@ -242,10 +240,10 @@ def test_a_witness_that_is_too_old_is_forgotten() -> None:
                 raise Lost("too old", horizon=(DAY.start - 2 * HOUR).isoformat())
             return super().ask(window)
 
-    witness = Witness(DAY.start - timedelta(days=3), "id-old")
-    walk = SearchWalk(Forgetful([]), DAY, LIMITS, empties=EmptyAnswers(Witnesses([witness])))
+    sentinel = Sentinel(DAY.start - timedelta(days=3), "id-old")
+    walk = SearchWalk(Forgetful([]), DAY, LIMITS, credibility=Credibility(Sentinels([sentinel])))
     assert [f.verdict for f in walk.run()] == [Verdict.EMPTY_CONFIRMED]
-    assert walk.empties.witnesses.kept() == ()
+    assert walk.credibility.sentinels.kept() == ()
 
 
 def test_what_lied_is_remembered_for_a_week() -> None:
@@ -253,19 +251,19 @@ def test_what_lied_is_remembered_for_a_week() -> None:
     service = _service(_spread(400), more_than(20))
     walk = SearchWalk(service, DAY, LIMITS)
     walk.run()
-    habits = SearchHabits(probed_at=service.now()).believing(walk.empties)
+    habits = SearchHabits(probed_at=service.now()).believing(walk.credibility)
     again = SearchHabits.from_text(habits.to_text())
     assert again == habits
-    assert again.empties().lies == walk.empties.lies != []
+    assert again.credibility().lies == walk.credibility.lies != []
     assert again.hides_rows == "yes"
     later = again.fresh(service.now() + timedelta(days=8))
-    assert later.empties().lies == []
-    assert later.witnesses == habits.witnesses != ()
+    assert later.credibility().lies == []
+    assert later.sentinels == habits.sentinels != ()
 
 
 def test_a_lie_counts_however_many_are_remembered() -> None:
     """Only the shortest lies are remembered, but every one tells that others may have been."""
-    empties = EmptyAnswers(heard=[-60.0] * HEARD)
+    empties = Credibility(heard=[-60.0] * HEARD)
     empties.hid(DAY)
     assert (len(empties.lies), empties.caught) == (HEARD, 1)
 
@@ -273,11 +271,11 @@ def test_a_lie_counts_however_many_are_remembered() -> None:
 def test_witnesses_stay_few_and_spread_out() -> None:
     """What outlives a walk is bounded, holds both ends, and leaves no large hole."""
     times = [DAY.start + timedelta(minutes=n) for n in range(1440)]
-    witnesses = Witnesses()
+    sentinels = Sentinels()
     for n, time in enumerate(times):
         window = Window(time, time + timedelta(minutes=1))
-        witnesses.notice(SearchAnswer(window, datetime.now(UTC), [f"id-{n}"], [micros(time)]))
-    kept = witnesses.kept()
+        sentinels.notice(SearchAnswer(window, datetime.now(UTC), [f"id-{n}"], [micros(time)]))
+    kept = sentinels.kept()
     assert len(kept) <= KEPT
     assert (kept[0].second, kept[-1].second) == (times[0], times[-1])
     assert all(b.second - a.second < HOUR for a, b in pairwise(kept))

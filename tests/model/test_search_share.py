@@ -181,7 +181,7 @@ def test_the_order_is_proven_once_for_all_walks() -> None:
     knowing.order_known = lambda: NEWEST  # type: ignore[method-assign]  # as another walk told
     first, second = _shared(proving, Others(0))[0], _shared(knowing, Others(0))[0]
     assert first.order.proven == NEWEST
-    assert second.asking.calls == first.asking.calls - 1
+    assert second.calls.made == first.calls.made - 1
 
 
 def _shared(service: Service, others: Others) -> tuple[SearchWalk, Others]:

@@ -24,8 +24,8 @@ from trailkeeper.model.search.answer.rows import (
     SessionAnswer,
     micros,
 )
-from trailkeeper.model.search.emptiness.credibility import EmptyAnswers
-from trailkeeper.model.search.emptiness.sentinel import Witness, Witnesses
+from trailkeeper.model.search.emptiness.credibility import Credibility
+from trailkeeper.model.search.emptiness.sentinel import Sentinel, Sentinels
 from trailkeeper.model.search.habits import SearchHabits
 from trailkeeper.model.search.port import SearchPort
 from trailkeeper.model.search.walk import SearchWalk
@@ -203,8 +203,8 @@ def test_an_ordered_service_costs_little_more_than_the_minimum(order: str) -> No
     where the rows are shown in another order than they were taken in, or in none."""
     service = Service(_spread(1000), order=order)
     walk = _walk(service)
-    assert walk.asking.calls <= 1.2 * 1000 / CAP + 5
-    assert walk.asking.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
+    assert walk.calls.made <= 1.2 * 1000 / CAP + 5
+    assert walk.calls.rows <= 1000 * (1 + 3 * LIMITS.overlap_rows / CAP) + CAP
 
 
 class KeepsOneBack(Service):
@@ -261,7 +261,7 @@ def test_what_was_borne_out_before_the_service_counted_is_asked_again() -> None:
     four = (1, 2, 3, 4)
     _walk_back(KeepsOneBack(_spread(CAP + 20), -1, four, order="none"))
     _walk_back(KeepsOneBack(_spread(CAP + 20), -1, four))
-    habit = Doubts(LIMITS, looks=Counter({(COUNT_ZERO, False): 1}))
+    habit = Doubts(LIMITS, rechecks=Counter({(COUNT_ZERO, False): 1}))
     _walk_back(KeepsOneBack(_spread(6 * CAP), -1, four, order="none"), habit)
 
 
@@ -336,7 +336,7 @@ def test_a_service_that_gives_less_and_says_so_costs_one_proof() -> None:
     service = Modest(_spread(1000))
     walk = _walk(service)
     assert {f.verdict for f in walk.findings} == {Verdict.COMPLETE}
-    assert walk.asking.calls <= 1.2 * 1000 / (CAP - 10) + 3
+    assert walk.calls.made <= 1.2 * 1000 / (CAP - 10) + 3
 
 
 @pytest.mark.parametrize("most", [990, 137])
@@ -441,7 +441,7 @@ def test_a_walk_that_leaves_bears_nothing_out_by_rows_it_held() -> None:
 
 
 def test_a_proof_of_order_that_does_not_hold_is_told() -> None:
-    """Two witnesses in a row that come to nothing end the trust of all walks, not only of one."""
+    """Two sentinels in a row that come to nothing end the trust of all walks, not only of one."""
     service = Service(_spread(1000), order="sample_then_sort")
     walk = SearchWalk(service, DAY, LIMITS, proven_order=NEWEST)
     walk.run()
@@ -562,7 +562,7 @@ def test_an_empty_day_is_confirmed_by_a_second_look() -> None:
     """No rows closes a window only after other questions agree and auditing is known to be on."""
     walk = _walk(Service([]))
     assert [f.verdict for f in walk.findings] == [Verdict.EMPTY_CONFIRMED]
-    assert 3 <= walk.asking.calls <= 70
+    assert 3 <= walk.calls.made <= 70
 
 
 def test_auditing_off_stops_the_walk_for_a_person() -> None:
@@ -590,12 +590,12 @@ class ReachesBack(Service):
 @pytest.mark.parametrize("order", ["newest_first", "oldest_first", "shuffled", "none"])
 def test_a_full_second_is_not_asked_for_again_and_again(order: str) -> None:
     """Whatever touches it brings nothing but its rows: it is cut out at once, and no question that
-    holds it serves as witness for the quiet beside it."""
+    holds it serves as sentinel for the quiet beside it."""
     service = ReachesBack([DAY.start + timedelta(hours=9)] * CAP + _spread(20), order=order)
     walk = _walk(service)
     assert service.landed == {key for _, key in service.rows}
     assert all(f.verdict.proven for f in walk.findings)
-    assert walk.asking.rows <= 20 * CAP, walk.asking.rows
+    assert walk.calls.rows <= 20 * CAP, walk.calls.rows
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -620,7 +620,7 @@ def test_rows_beside_a_window_are_no_look_at_it() -> None:
         Window(second + timedelta(seconds=1), DAY.end),
         LIMITS,
         known_doubts=Doubts(LIMITS, counts=True),
-        empties=EmptyAnswers(Witnesses([Witness(second, service.rows[1][1])]), unknown=False),
+        credibility=Credibility(Sentinels([Sentinel(second, service.rows[1][1])]), unknown=False),
     )
     assert not _missing_but_proven(service, walk.run())
 
@@ -647,13 +647,13 @@ def test_each_attempt_concludes_something(order: str) -> None:
     full = [DAY.start + timedelta(hours=9, seconds=30 * n) for n in range(4)]
     service = ReachesBack([second for second in full for _ in range(CAP)], order=order)
     limits = replace(LIMITS, rows_per_attempt=2 * CAP)
-    known, todo = EmptyAnswers(), [DAY]
+    known, todo = Credibility(), [DAY]
     while todo:
         window = todo.pop()
-        walk = SearchWalk(service, window, limits, empties=known)
+        walk = SearchWalk(service, window, limits, credibility=known)
         assert walk.run(), window
         assert all(f.verdict.proven for f in walk.findings)
-        known = EmptyAnswers(known.witnesses, known.heard, unknown=False)
+        known = Credibility(known.sentinels, known.heard, unknown=False)
         todo += subtract([window], [f.window for f in walk.findings])
 
 
@@ -673,7 +673,7 @@ def test_a_service_that_only_warns_leaves_the_window_suspect() -> None:
     walk = _walk(service)
     assert {f.verdict for f in walk.findings} == {Verdict.SUSPECT}
     assert total(f.window for f in walk.findings) == DAY.duration
-    assert walk.asking.calls < 60
+    assert walk.calls.made < 60
 
 
 def test_a_service_that_is_down_interrupts_the_walk() -> None:
@@ -752,8 +752,8 @@ def test_never_silently_short(
     service = Service(times, faults=faults, rate=rate, seed=seed, count=count, order=order)
     walk = _walk(service)
     assert not _missing_but_proven(service, walk.findings)
-    spent = LIMITS.base_calls + LIMITS.calls_per_part * (1 + walk.asking.rows // CAP)
-    assert walk.asking.calls <= spent + 30
+    spent = LIMITS.base_calls + LIMITS.calls_per_part * (1 + walk.calls.rows // CAP)
+    assert walk.calls.made <= spent + 30
     windows = sorted(f.window for f in walk.findings)
     assert all(a.end <= b.start for a, b in pairwise(windows))
 
@@ -804,4 +804,4 @@ def test_a_service_that_gives_less_than_asked_is_caught(gives: int) -> None:
     assert not _missing_but_proven(service, walk.findings)
     unproven = [f.window for f in walk.findings if not f.verdict.proven]
     assert total(unproven) <= timedelta(seconds=2)
-    assert walk.asking.calls <= 100
+    assert walk.calls.made <= 100

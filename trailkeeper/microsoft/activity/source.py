@@ -32,7 +32,7 @@ from trailkeeper.microsoft.identity.token_source import TokenSource
 from trailkeeper.model.feed.blob import Blob
 from trailkeeper.model.feed.rules import (
     Listing,
-    Look,
+    PullEvidence,
     Trouble,
     content_types,
     listings,
@@ -180,12 +180,12 @@ class _Pull:
         found = self.ledger.parkings(self.client.tenant)
         return [parking for parking in found if parking.source is Source.ACTIVITY]
 
-    def _findings(self, look: Look, resting: Mapping[str, Parking]) -> list[Finding]:
+    def _findings(self, look: PullEvidence, resting: Mapping[str, Parking]) -> list[Finding]:
         refused = {name: _why(error.summary, error.code) for name, error in self.closed.items()}
         refused |= {name: _why(p.summary, p.code) for name, p in resting.items()}
         return without(look.findings(), refused) if refused else look.findings()
 
-    def _looked(self, window: Window, types: Sequence[str]) -> Look | None:
+    def _looked(self, window: Window, types: Sequence[str]) -> PullEvidence | None:
         try:
             closed = self._patiently(lambda: self.subscriptions.ensure(self.client, types))
             self.closed.update(closed)
@@ -200,7 +200,7 @@ class _Pull:
             look, self.refused = None, error
         return look
 
-    def _look(self, window: Window, types: Sequence[str]) -> Look | None:
+    def _look(self, window: Window, types: Sequence[str]) -> PullEvidence | None:
         """None when nothing can be said of the window, since a content type is missing."""
         observed_at = self.client.now()
         until = min(window.end, observed_at)
@@ -218,7 +218,7 @@ class _Pull:
                 "Check this machine's clock; it is asked again later.",
             )
         troubles = tuple(self.fetching.troubles)
-        return Look(window, observed_at, until, self.blobs, self.fetching.fetched, troubles)
+        return PullEvidence(window, observed_at, until, self.blobs, self.fetching.fetched, troubles)
 
     def _listed(self, types: Sequence[str], listing: Listing) -> list[Blob]:
         """The blobs of all content types, each once."""

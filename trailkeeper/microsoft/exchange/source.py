@@ -86,13 +86,13 @@ class ExchangeSource:
             busy_hour=self._busy_hour(tenant, known.density),
             proven_order=order.known(),
             known_doubts=habits.doubts(self._limits),
-            empties=habits.empties(),
+            credibility=habits.credibility(),
             turn=turn,
             density=known.density,
         )
         findings = walk.run()
         self._learn(tenant, known, search, walk)
-        return Pulled(tuple(findings), search.requests, walk.asking.foreign, walk.interrupted)
+        return Pulled(tuple(findings), search.requests, walk.calls.foreign, walk.interrupted)
 
     def check(self, tenant: str) -> Iterator[Rung]:
         """Climb the onboarding ladder with a token of this minute."""
@@ -105,14 +105,14 @@ class ExchangeSource:
         that end at the same moment the later one's counts."""
         now = self._clock.now()
         noted = _known(self._notebook, tenant, now)
-        learned = walk.asking.rows or any(finding.verdict.proven for finding in walk.findings)
+        learned = walk.calls.rows or any(finding.verdict.proven for finding in walk.findings)
         habits = replace(
             search.habits,
             # A walk that was stopped before it saw anything makes nobody known.
             probed_at=search.habits.probed_at or (now if learned else None),
             order=search.order.still_proven(search.habits.order),
         ).doubting(walk.doubts)
-        habits = habits.believing(walk.empties).beside(noted.habits)
+        habits = habits.believing(walk.credibility).beside(noted.habits)
         habits = habits.onto(noted.habits, known.habits)
         if changes := habits.changed(known.habits):
             log.warning("search_habits_changed", tenant=tenant, **changes)

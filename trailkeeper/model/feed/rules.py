@@ -124,7 +124,7 @@ LOST_BLOBS = "blobs_lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PullEvidence:
     """What one pull of `window` saw. `observed_at` is the service's clock when it was asked."""
 
     window: Window

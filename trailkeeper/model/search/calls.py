@@ -8,7 +8,7 @@ from typing import TypeVar
 from trailkeeper.errors import AnswerTooLarge, Throttled, Transient
 from trailkeeper.model.search.answer.doubt import Doubts
 from trailkeeper.model.search.answer.rows import SearchAnswer, SearchLimits, SessionAnswer
-from trailkeeper.model.search.emptiness.credibility import EmptyAnswers
+from trailkeeper.model.search.emptiness.credibility import Credibility
 from trailkeeper.model.search.port import SearchPort
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
@@ -16,7 +16,7 @@ from trailkeeper.model.window import Window
 T = TypeVar("T")
 
 
-class Asking:
+class Calls:
     """Asks `port`, waits out its short throttlings, and bounds what may be asked."""
 
     def __init__(
@@ -25,21 +25,24 @@ class Asking:
         turn: Turn,
         limits: SearchLimits,
         doubts: Doubts,
-        empties: EmptyAnswers,
+        credibility: Credibility,
+        begins_to_count: Callable[[], None],
     ) -> None:
+        """`begins_to_count`: called when a service that was thought to count none has counted."""
         self.port = port
         self.doubts = doubts
-        self.calls = 0
+        self.made = 0
         self.rows = 0
         self.foreign = 0
         """rows outside what was asked"""
-        self.looked_rows = 0
-        """rows of looks at empty parts, which buy no further calls"""
+        self.probed_rows = 0
+        """rows of probes of empty parts, which buy no further calls"""
         self.extra_calls = 0
         """calls of full seconds, which have bounds of their own"""
         self._turn = turn
         self._limits = limits
-        self._empties = empties
+        self._credibility = credibility
+        self._begins_to_count = begins_to_count
 
     @property
     def cap(self) -> int:
@@ -49,27 +52,30 @@ class Asking:
     @property
     def spent(self) -> bool:
         """Whether the calls of this walk are used up."""
-        rows = self.rows - self.looked_rows
+        rows = self.rows - self.probed_rows
         most = self._limits.base_calls + self._limits.calls_per_part * (1 + rows // self.cap)
-        return self.calls - self.extra_calls >= most
+        return self.made - self.extra_calls >= most
 
     def ask(self, window: Window) -> SearchAnswer:
         """One call. Raises the errors of `trailkeeper.errors`."""
-        self.calls += 1
+        self.made += 1
+        counted = self.doubts.counts
         answer = self.patiently(lambda: self.port.ask(window))
         self._turn.answered(clean=not answer.unclean())
         self.rows += answer.rows
         self.foreign += answer.foreign()
         self.doubts.notice(answer)
         full = answer.rows >= self.cap
-        self._empties.notice(answer, "" if full else self.doubts.of(answer))
+        self._credibility.notice(answer, "" if full else self.doubts.of(answer))
         if full and not answer.unclean():
-            self._empties.crowded(window)
+            self._credibility.crowded(window)
+        if self.doubts.counts and not counted:
+            self._begins_to_count()
         return answer
 
     def require_auditing(self) -> None:
         """As `SearchPort.require_auditing`."""
-        self.calls += 1
+        self.made += 1
         self.patiently(self.port.require_auditing)
 
     def patiently(self, question: Callable[[], T]) -> T:
@@ -91,11 +97,11 @@ class Asking:
                 self.port.pause(error.retry_after)
 
 
-class AskingOfSeconds:
-    """The same for a full second, as `trailkeeper.model.search.full_second.DensePort`: it counts
-    what it asks by itself, and its answers teach nothing of other windows."""
+class CallsForSecond:
+    """The same for a full second, which counts what it asks by itself
+    (`trailkeeper.model.search.full_second.FullSecondPort`)."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Calls) -> None:
         self._asking = asking
 
     def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:

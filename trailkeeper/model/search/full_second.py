@@ -22,11 +22,14 @@ from trailkeeper.model.search.answer.rows import (
     keys_between,
     micros,
 )
+from trailkeeper.model.search.calls import Calls, CallsForSecond
+from trailkeeper.model.search.conclusions import Conclusions
+from trailkeeper.model.search.port import SearchPort
 from trailkeeper.model.segment import Verdict
 from trailkeeper.model.window import Window
 
 
-class DensePort(Protocol):
+class FullSecondPort(Protocol):
     """What is asked about one second.
 
     `record_type` names the only type wanted, empty for all. `tight`: from half a second before to
@@ -52,13 +55,15 @@ class Concluded:
     evidence: dict[str, object]
 
 
-class DenseSecond:
+class FullSecond:
     """Proves one second. `rows` and `calls` are what it cost.
 
     `cap`: from how many rows on an answer may be cut, which can be less than was asked for.
     """
 
-    def __init__(self, port: DensePort, window: Window, limits: SearchLimits, cap: int) -> None:
+    def __init__(
+        self, port: FullSecondPort, window: Window, limits: SearchLimits, cap: int
+    ) -> None:
         self._port = port
         self._cap = cap
         self._window = window
@@ -82,7 +87,7 @@ class DenseSecond:
             if failure := self._by_type(name, keys):
                 return failure
         held = set(answer.keys)
-        if not self._witnessed(keys, held, names) and (failure := self._sweep(keys, names)):
+        if not self._borne_out(keys, held, names) and (failure := self._sweep(keys, names)):
             return failure
         if missing := held - keys:
             reason = f"{len(missing):,} of its records came under no record type"
@@ -109,7 +114,7 @@ class DenseSecond:
         self._tight = True
         return closer
 
-    def _witnessed(self, keys: set[str], held: set[str], names: set[str]) -> bool:
+    def _borne_out(self, keys: set[str], held: set[str], names: set[str]) -> bool:
         """Whether sessions, which know no types, have just the same records between them.
 
         A session that repeats itself or stalls may still have had them all. What sessions bring is
@@ -194,6 +199,36 @@ class DenseSecond:
         self.calls += 1 + page.rows // self._limits.cap
         self.rows += page.rows
         return page
+
+
+class FullSeconds:
+    """Concludes full seconds for a walk. Their calls have bounds of their own, and their answers
+    teach nothing of other windows."""
+
+    def __init__(
+        self, port: SearchPort, calls: Calls, limits: SearchLimits, conclusions: Conclusions
+    ) -> None:
+        self._port = port
+        self._calls = calls
+        self._limits = limits
+        self._conclusions = conclusions
+
+    def conclude(self, window: Window, answer: SearchAnswer) -> None:
+        """One second with more rows than a call returns. Raises what the transport raises."""
+        second = FullSecond(CallsForSecond(self._calls), window, self._limits, self._calls.cap)
+        sent_at = self._port.now()
+        try:
+            concluded = second.prove(answer)
+        finally:
+            self._calls.made += second.calls
+            self._calls.rows += second.rows
+            self._calls.extra_calls += second.calls
+        evidence = concluded.evidence
+        if concluded.verdict is Verdict.COMPLETE:
+            rows = int(str(evidence["rows"]))
+            self._conclusions.complete_second(window, rows, sent_at, evidence)
+        else:
+            self._conclusions.close(window, concluded.verdict, concluded.reason, sent_at, evidence)
 
 
 def _askable(names: Iterable[str]) -> set[str]:

@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from trailkeeper.model.search.answer.doubt import Doubts, Looks
+from trailkeeper.model.search.answer.doubt import Doubts, Rechecks
 from trailkeeper.model.search.answer.rows import Choice, SearchAnswer, SearchLimits
-from trailkeeper.model.search.emptiness.credibility import EmptyAnswers
-from trailkeeper.model.search.emptiness.sentinel import Witness, Witnesses
+from trailkeeper.model.search.emptiness.credibility import Credibility
+from trailkeeper.model.search.emptiness.sentinel import Sentinel, Sentinels
 
 PROVEN_FOR = timedelta(days=7)
 _MOST_HINTS = 50
+_STORED_AS = {"rechecks": "looks", "sentinels": "witnesses"}
+"""names in the ledger, where versions that run beside this one read them too"""
 
 
 class CountMeaning(StrEnum):
@@ -50,23 +52,23 @@ class SearchHabits:
     """most rows that one call without a session is known to return (`Doubts.verified`)"""
     order: Choice | None = None
     """how full answers were found to choose their rows"""
-    looks: tuple[tuple[str, int, int], ...] = ()
-    """hints, and how many second looks brought nothing and more (`Doubts.looks`)"""
+    rechecks: tuple[tuple[str, int, int], ...] = ()
+    """hints, and how many rechecks brought nothing and more (`Doubts.rechecks`)"""
     gives: int = 0
     """what one answer was caught giving at most; 0: as much as is asked for"""
     heard: tuple[float, ...] = ()
-    """which windows came with rows and which hid them (`EmptyAnswers.heard`); empty while this
+    """which windows came with rows and which hid them (`Credibility.heard`); empty while this
     service was never caught hiding any"""
     hides_from: float = 0.0
-    """length in seconds from which on rows are hidden (`EmptyAnswers.by_length`); 0: unknown"""
-    witnesses: tuple[Witness, ...] = ()
+    """length in seconds from which on rows are hidden (`Credibility.by_length`); 0: unknown"""
+    sentinels: tuple[Sentinel, ...] = ()
     """rows that are known to exist; they are no habit, and are not found out anew"""
 
     def fresh(self, now: datetime) -> SearchHabits:
         """What still counts at `now`: after `PROVEN_FOR` the habits are found out anew."""
         if self.probed_at is not None and now - self.probed_at < PROVEN_FOR:
             return self
-        return SearchHabits(witnesses=self.witnesses)
+        return SearchHabits(sentinels=self.sentinels)
 
     def seen(self, answer: SearchAnswer, cap: int) -> SearchHabits:
         """What this answer teaches."""
@@ -79,44 +81,44 @@ class SearchHabits:
     def doubts(self, limits: SearchLimits) -> Doubts:
         """What a walk of this tenant begins with."""
         counts = self.counts or self.result_count in (CountMeaning.TOTAL, CountMeaning.PAGE)
-        return Doubts(limits, _looks(self.looks), self.largest_answer, counts, self.gives)
+        return Doubts(limits, _rechecks(self.rechecks), self.largest_answer, counts, self.gives)
 
     def doubting(self, doubts: Doubts) -> SearchHabits:
         """What a walk's doubts have come to."""
         gives = doubts.cap if doubts.cap < doubts.limits.cap else 0
         return replace(
             self,
-            looks=_kept_looks(doubts.looks),
+            rechecks=_kept_rechecks(doubts.rechecks),
             largest_answer=doubts.verified,
             gives=gives,
             counts=self.counts if doubts.counted is None else doubts.counted,
         )
 
-    def empties(self) -> EmptyAnswers:
+    def credibility(self) -> Credibility:
         """What a walk of this tenant begins with."""
-        return EmptyAnswers(
-            Witnesses(self.witnesses),
+        return Credibility(
+            Sentinels(self.sentinels),
             list(self.heard),
             timedelta(seconds=self.hides_from) if self.hides_from else None,
             unknown=self.probed_at is None,
         )
 
-    def believing(self, empties: EmptyAnswers) -> SearchHabits:
+    def believing(self, credibility: Credibility) -> SearchHabits:
         """What a walk's empty answers have come to."""
-        heard = tuple(empties.heard) if empties.lies else ()
-        hides_from = empties.by_length.total_seconds() if empties.by_length else 0.0
-        known = empties.witnesses.kept()
-        return replace(self, heard=heard, hides_from=hides_from, witnesses=known)
+        heard = tuple(credibility.heard) if credibility.lies else ()
+        hides_from = credibility.by_length.total_seconds() if credibility.by_length else 0.0
+        known = credibility.sentinels.kept()
+        return replace(self, heard=heard, hides_from=hides_from, sentinels=known)
 
     def beside(self, others: SearchHabits) -> SearchHabits:
         """With the rows that walks at the same time came to know."""
-        known = Witnesses([*others.witnesses, *self.witnesses])
-        return replace(self, witnesses=known.kept())
+        known = Sentinels([*others.sentinels, *self.sentinels])
+        return replace(self, sentinels=known.kept())
 
     def onto(self, noted: SearchHabits, before: SearchHabits) -> SearchHabits:
         """What became of `before` in this walk, applied to what is `noted` by now.
 
-        A walk that found nothing out takes nothing back of what another one did; second looks and
+        A walk that found nothing out takes nothing back of what another one did; rechecks and
         lies of both count.
         """
         changed = {
@@ -124,9 +126,9 @@ class SearchHabits:
             for each in fields(self)
             if (mine := getattr(self, each.name)) != getattr(before, each.name)
         }
-        looked = _looks(self.looks) - _looks(before.looks)
-        changed["looks"] = _kept_looks(_looks(noted.looks) + looked)
-        together = EmptyAnswers(heard=list(noted.heard))
+        rechecked = _rechecks(self.rechecks) - _rechecks(before.rechecks)
+        changed["rechecks"] = _kept_rechecks(_rechecks(noted.rechecks) + rechecked)
+        together = Credibility(heard=list(noted.heard))
         for seconds in (Counter(self.heard) - Counter(before.heard)).elements():
             together.hear(seconds)
         changed["heard"] = tuple(together.heard)
@@ -159,8 +161,10 @@ class SearchHabits:
         kept = asdict(self)
         kept["probed_at"] = self.probed_at and self.probed_at.isoformat()
         kept["order"] = str(self.order or "")
-        kept["witnesses"] = [[w.second.isoformat(), w.key] for w in self.witnesses]
-        return json.dumps(kept, sort_keys=True)
+        kept["sentinels"] = [[s.second.isoformat(), s.key] for s in self.sentinels]
+        return json.dumps(
+            {_STORED_AS.get(name, name): value for name, value in kept.items()}, sort_keys=True
+        )
 
     @classmethod
     def from_text(cls, text: str) -> SearchHabits:
@@ -170,29 +174,31 @@ class SearchHabits:
             kept["probed_at"] = datetime.fromisoformat(kept["probed_at"]).astimezone(UTC)
             kept["result_count"] = CountMeaning(kept["result_count"])
             kept["order"] = Choice.from_text(kept["order"])
-            kept["looks"] = tuple((str(hint), int(a), int(b)) for hint, a, b in kept["looks"])
+            kept["rechecks"] = tuple(
+                (str(hint), int(a), int(b)) for hint, a, b in kept.pop("looks")
+            )
             kept["heard"] = tuple(map(float, kept.get("heard", ())))
-            kept["witnesses"] = tuple(
-                Witness(datetime.fromisoformat(second).astimezone(UTC), key)
-                for second, key in kept.get("witnesses", ())
+            kept["sentinels"] = tuple(
+                Sentinel(datetime.fromisoformat(second).astimezone(UTC), key)
+                for second, key in kept.pop("witnesses", ())
             )
             return cls(**kept)
         except (ValueError, TypeError, KeyError):
             return cls()
 
 
-def _looks(kept: Collection[tuple[str, int, int]]) -> Looks:
+def _rechecks(kept: Collection[tuple[str, int, int]]) -> Rechecks:
     unfounded = {(hint, False): number for hint, number, _ in kept}
     return Counter(unfounded | {(hint, True): number for hint, _, number in kept})
 
 
-def _kept_looks(looks: Looks) -> tuple[tuple[str, int, int], ...]:
+def _kept_rechecks(rechecks: Rechecks) -> tuple[tuple[str, int, int], ...]:
     """Those of the hints that were met most: a service may word each warning anew."""
     met = Counter[str]()
-    for (hint, _), number in looks.items():
+    for (hint, _), number in rechecks.items():
         met[hint] += number
     often = sorted(hint for hint, _ in met.most_common(_MOST_HINTS))
-    return tuple((hint, looks[hint, False], looks[hint, True]) for hint in often)
+    return tuple((hint, rechecks[hint, False], rechecks[hint, True]) for hint in often)
 
 
 def _meaning(answer: SearchAnswer, cap: int) -> CountMeaning | None:

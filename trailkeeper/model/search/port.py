@@ -11,7 +11,7 @@ from trailkeeper.model.window import Window
 class SearchPort:
     """The search of one tenant. Rows are landed by the transport before it answers.
 
-    See `trailkeeper.model.search.full_second.DensePort` for `record_type` and `tight`.
+    See `trailkeeper.model.search.full_second.FullSecondPort` for `record_type` and `tight`.
     """
 
     def ask(self, window: Window, record_type: str = "", *, tight: bool = False) -> SearchAnswer:

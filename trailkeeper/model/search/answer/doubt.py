@@ -1,6 +1,6 @@
 """Hints that rows are missing from a short answer: each is a reason to look twice, never proof.
 
-A hint that second looks contradict is this tenant's habit and costs nothing from then on; one that
+A hint that rechecks contradict is this tenant's habit and costs nothing from then on; one that
 they bear out teaches how much the service really gives at a time.
 """
 
@@ -18,26 +18,26 @@ FEWER = "fewer_and_more"
 _DEFAULT_SIZE = 100
 """rows of a service that ignores ResultSize (identity-and-exchange.md, section 4.1)"""
 _ENOUGH = 50
-"""rows whose second look says something about the habit, and not only about the window"""
+"""rows whose recheck says something about the habit, and not only about the window"""
 _WARNING = "warning "
-_LOOKS_AT_A_WARNING = 12
-"""second looks that bring nothing before a warning is thought to say nothing; each that brings
+_RECHECKS_OF_A_WARNING = 12
+"""rechecks that bring nothing before a warning is thought to say nothing; each that brings
 more wants as many again. Never to count is how whole years of the service are (D3); a warning that
 nobody has described may be said of any answer, and true of few."""
 
-Looks = Counter[tuple[str, bool]]
-"""second looks by hint, and by whether they brought more"""
+Rechecks = Counter[tuple[str, bool]]
+"""rechecks by hint, and by whether they brought more"""
 
 
 @dataclass
 class Doubts:
     """What one tenant's short answers are worth.
 
-    `looks`, `verified`, `cap` and `counted` outlive the walk.
+    `rechecks`, `verified`, `cap` and `counted` outlive the walk.
     """
 
     limits: SearchLimits
-    looks: Looks = field(default_factory=Counter)
+    rechecks: Rechecks = field(default_factory=Counter)
     verified: int = 0
     """rows of the largest answer that was found to be whole, or full: the service gives as much"""
     counts: bool = False
@@ -53,7 +53,7 @@ class Doubts:
         self.cap = self.cap or self.limits.cap
 
     def notice(self, answer: SearchAnswer) -> None:
-        """Learn from any answer what needs no second look."""
+        """Learn from any answer what needs no recheck."""
         if answer.rows and answer.result_count is not None:
             self.counted = bool(self.counted or answer.result_count)
             self.counts = self.counts or self.counted
@@ -101,29 +101,29 @@ class Doubts:
         return rows > self.verified or rows == _DEFAULT_SIZE or rows % 1000 == 0
 
     def _harmless(self, reason: str) -> bool:
-        """Whether it is this tenant's habit: second looks brought nothing, often enough."""
-        wanted = _looks_wanted(reason) * (1 + self.looks[reason, True])
-        return 0 < wanted <= self.looks[reason, False]
+        """Whether it is this tenant's habit: rechecks brought nothing, often enough."""
+        wanted = _rechecks_wanted(reason) * (1 + self.rechecks[reason, True])
+        return 0 < wanted <= self.rechecks[reason, False]
 
     def unfounded(self, reason: str, answer: SearchAnswer) -> None:
-        """The second look brought exactly the same."""
+        """The recheck brought exactly the same."""
         if reason == FEWER:  # of a cut answer: its size tells nothing of short ones
             self.whole = answer.rows
             return
         self.verified = max(self.verified, answer.rows)
-        if _looks_wanted(reason) and answer.rows >= _ENOUGH:
-            self.looks[reason, False] += 1
+        if _rechecks_wanted(reason) and answer.rows >= _ENOUGH:
+            self.rechecks[reason, False] += 1
 
     def founded(self, reason: str, answer: SearchAnswer) -> None:
-        """The second look brought more."""
-        if _looks_wanted(reason):
-            self.looks[reason, True] += 1
+        """The recheck brought more."""
+        if _rechecks_wanted(reason):
+            self.rechecks[reason, True] += 1
         if reason in (LARGEST, COUNT_HIGH) and answer.rows >= _DEFAULT_SIZE:
             self.cap = min(self.cap, answer.rows)
 
 
-def _looks_wanted(reason: str) -> int:
-    """Second looks without a finding that make a habit of it; 0 where it never is one."""
+def _rechecks_wanted(reason: str) -> int:
+    """Rechecks without a finding that make a habit of it; 0 where it never is one."""
     if reason.startswith(_WARNING):
-        return _LOOKS_AT_A_WARNING
+        return _RECHECKS_OF_A_WARNING
     return 1 if reason == COUNT_ZERO else 0

@@ -7,14 +7,14 @@ from collections.abc import Collection
 
 from trailkeeper.model.search.answer.doubt import Doubts
 from trailkeeper.model.search.answer.rows import SearchAnswer, keys_between, keys_not_beside, micros
-from trailkeeper.model.search.order.claim import Covered
+from trailkeeper.model.search.order.claim import Claim
 from trailkeeper.model.window import Window
 
 _HELD = 12
 """answers whose rows are remembered: 60,000 keys at most"""
 
 
-class Held:
+class HeldAnswers:
     """Answers that closed nothing, and what they and the service's hints say of others."""
 
     def __init__(self, doubts: Doubts) -> None:
@@ -51,7 +51,7 @@ class Held:
         cut = answer.truncated(self._doubts.cap)
         return not (answer.unclean() or cut or self.missing(answer.asked, answer))
 
-    def bears_out(self, answer: SearchAnswer, claim: Covered) -> bool:
+    def bears_out(self, answer: SearchAnswer, claim: Claim) -> bool:
         """Whether the overlap in `answer` says anything of a claim that is doubted: what two
         answers keep back may be the same rows."""
         return not (self._doubts.keeps_back(answer) and self._doubts.of_cover(claim.answer))

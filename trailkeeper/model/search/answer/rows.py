@@ -1,7 +1,7 @@
 """One answer of the Exchange audit search, and what may be concluded from it alone.
 
-Pure functions; `trailkeeper.model.search.walk` uses them to prove a window call by call. Sources:
-identity-and-exchange.md, sections 3.3 and 4.
+Pure functions; a walk uses them to prove a window call by call. Sources: identity-and-exchange.md,
+sections 3.3 and 4.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class SearchLimits:
     `cap`: most rows of one answer [D]. `session_cap`: most rows of one session [D]. `tries`: how
     often the same part is asked while its answers are not clean. `distrust_depth`: how often a part
     that never answers cleanly is halved before it is called suspect. `overlap_rows`: rows fetched
-    twice to witness the order; 1 % of a full answer. `calls_per_part` and `base_calls` bound the
-    calls of a walk: base_calls + calls_per_part × (1 + rows received / cap), rows of looks at empty
-    parts left out, where a service that gives less than `cap` rows at a time is measured by what it
-    gives. A full second is bounded by itself: one call per record type, and a few sessions.
+    twice to confirm the order; 1 % of a full answer. `calls_per_part` and `base_calls` bound the
+    calls of a walk: base_calls + calls_per_part × (1 + rows received / cap). Rows of probes of
+    empty parts do not count, and a service that gives less than `cap` rows at a time is measured by
+    what it gives. A full second is bounded by itself: one call per record type, and a few sessions.
     """
 
     cap: int = 5000
@@ -168,7 +168,7 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 """Words of the warnings that came instead of rows (D9), and their like. A warning that sounds
-harmless is believed only after a second look."""
+harmless is believed only after a recheck."""
 
 
 def says_more(warning: str) -> bool:
@@ -211,52 +211,3 @@ def keys_not_beside(answer: SearchAnswer, window: Window) -> set[str]:
     """Those in `window`, and those of which nobody can tell."""
     untimed = {k for k, t in zip(answer.keys, answer.times, strict=True) if t == UNTIMED}
     return keys_between(answer, window) | untimed
-
-
-def covered_time(
-    window: Window, answer: SearchAnswer, order: Order
-) -> tuple[datetime, Window] | None:
-    """The last row's edge and the part of `window` on the near side of it, if the rows were taken
-    in this order; None where there is no such part.
-
-    The last row's own second may be cut in two, so it is not covered.
-    """
-    if order is Order.NONE or not answer.once or UNTIMED in answer.times:
-        return None
-    if order is Order.NEWEST_FIRST:
-        edge = from_micros(min(answer.once)).replace(microsecond=0) + SECOND
-    else:
-        edge = from_micros(max(answer.once)).replace(microsecond=0)
-    if not window.start < edge < window.end:
-        return None
-    older, newer = window.split(edge)
-    return edge, newer if order is Order.NEWEST_FIRST else older
-
-
-def cut_by_rows(window: Window, answer: SearchAnswer, cap: int) -> tuple[Window, ...]:
-    """Pieces that hold about equally many of the rows seen; plain halves when that cuts nothing.
-
-    A full answer without order is a sample: cut where its rows lie, into as many pieces as the
-    hinted total needs, at least two and at most sixteen. A crowded second becomes a piece by
-    itself, and one that has most of the rows takes both its neighbours out of the others' reach:
-    each question that touches it brings nothing but its rows.
-    """
-    hinted = (answer.result_count or 0) / (0.8 * cap)
-    count = max(2, min(16, int(hinted) + 1))
-    seconds = _seconds_within(window, answer)
-    cuts = {seconds[len(seconds) * n // count] for n in range(1, count)} if seconds else set[int]()
-    held = Counter(seconds)
-    cuts |= {cut + 1 for cut in cuts if 2 * count * held[cut] >= len(seconds)}
-    cuts |= {cut + n for cut in cuts if 2 * held[cut] > len(seconds) for n in (-1, 2)}
-    pieces = window.split(*(from_micros(cut * 1_000_000) for cut in sorted(cuts)))
-    return pieces if len(pieces) > 1 else window.halves()
-
-
-def _seconds_within(window: Window, answer: SearchAnswer) -> list[int]:
-    """The rows' seconds since 1970, ascending.
-
-    Questions reach a second back, and some services include the end: a row just outside is brought
-    by the first or the last second of `window`, and counts for that.
-    """
-    first, last = micros(window.start) // 1_000_000, micros(window.end - SECOND) // 1_000_000
-    return sorted(min(max(t // 1_000_000, first), last) for t in answer.times if t != UNTIMED)

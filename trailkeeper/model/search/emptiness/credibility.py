@@ -10,22 +10,27 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from trailkeeper.model.search.answer.rows import SearchAnswer
-from trailkeeper.model.search.emptiness.sentinel import Witnesses
+from trailkeeper.model.search.emptiness.sentinel import Sentinels
+from trailkeeper.model.segment import Finding, Verdict
 from trailkeeper.model.window import Window
 
-SECOND_SIGHT = 2
-"""looks at a window of a service that was never caught lying"""
-MOST_LOOKS = 8
+PROBES = "probes"
+"""key of a finding's evidence: how many questions came back without a row of its time"""
+SENTINEL_ROWS = "sentinel_rows"
+"""key of a finding's evidence: rows, a known one among them, that came with none of its time"""
+USUAL_PROBES = 2
+"""probes of a window of a service that was never caught lying"""
+MOST_PROBES = 8
 """empty answers about one window, at most; a lie told more often needs another way"""
 HEARD = 50
 """answers that are remembered as told, and as many as hidden"""
 
 
 @dataclass
-class EmptyAnswers:
-    """`witnesses`, `heard` and `by_length` outlive the walk."""
+class Credibility:
+    """`sentinels`, `heard` and `by_length` outlive the walk."""
 
-    witnesses: Witnesses = field(default_factory=Witnesses)
+    sentinels: Sentinels = field(default_factory=Sentinels)
     heard: list[float] = field(default_factory=list)
     """lengths in seconds of windows that came with rows; negative: came empty and were not"""
     by_length: timedelta | None = None
@@ -50,7 +55,7 @@ class EmptyAnswers:
         elif answer.rows and not doubt:
             self.hear(answer.asked.duration.total_seconds())
             self.most = max(self.most, answer.rows)
-        self.witnesses.notice(answer)
+        self.sentinels.notice(answer)
 
     def crowded(self, window: Window) -> None:
         """`window` had more rows than an answer holds, and so has all that covers it."""
@@ -80,19 +85,27 @@ class EmptyAnswers:
     @property
     def blank(self) -> bool:
         """Whether no row of this tenant was ever seen, and no walk ended without one."""
-        return self.unknown and not self.heard and not self.witnesses
+        return self.unknown and not self.heard and not self.sentinels
 
-    def looks(self, window: Window, *, walled: bool = False) -> int:
-        """How many empty answers about `window` are believed where there is no witness.
+    def probes_wanted(self, window: Window, *, walled: bool = False) -> int:
+        """How many empty answers about `window` are believed where there is no sentinel.
 
         `walled`: there would be one, but for more rows than an answer holds in between.
         """
         if not self.lies and not walled:
-            return MOST_LOOKS if self.blank else SECOND_SIGHT + self.troubled
+            return MOST_PROBES if self.blank else USUAL_PROBES + self.troubled
         lies, truths = self._experience(window, slack=0.1)
         odds = (lies + 1) / (lies + truths + 2)
-        looks = max(SECOND_SIGHT + 1, math.ceil(math.log(_DOUBT) / math.log(odds)))
-        return looks if self.lies else min(looks, MOST_LOOKS)
+        probes = max(USUAL_PROBES + 1, math.ceil(math.log(_DOUBT) / math.log(odds)))
+        return probes if self.lies else min(probes, MOST_PROBES)
+
+    def too_little_for(self, finding: Finding) -> bool:
+        """Whether it was called empty on fewer probes than are wanted by now."""
+        return (
+            finding.verdict is Verdict.EMPTY_CONFIRMED
+            and SENTINEL_ROWS not in finding.evidence
+            and self.probes_wanted(finding.window) > int(str(finding.evidence[PROBES]))
+        )
 
     def hopeless(self, window: Window) -> bool:
         """Whether this service was only ever seen to hide the rows of windows as long."""
@@ -127,4 +140,4 @@ class EmptyAnswers:
 _CROWDS = 32
 """windows with more rows than an answer holds that are remembered: the last ones"""
 _DOUBT = 1e-4
-"""the chance of being lied to all the same that is taken where there is no witness"""
+"""the chance of being lied to all the same that is taken where there is no sentinel"""

@@ -10,7 +10,7 @@ from trailkeeper.model.segment import Finding
 from trailkeeper.model.window import Window
 
 
-def second_look(window: Window, busy_hour: int) -> list[Window]:
+def usual_probes(window: Window, busy_hour: int) -> list[Window]:
     """What to ask when nothing speaks against the emptiness of `window`, and no row is known.
 
     Its halves, and hours when work usually happens: the narrow questions catch a service that
@@ -26,8 +26,8 @@ def second_look(window: Window, busy_hour: int) -> list[Window]:
     return [*halves, *filter(None, [middle.intersect(window)])]
 
 
-def first_looks(window: Window, busy_hour: int) -> list[Window]:
-    """What to ask beyond `second_look` when no row of this tenant was ever seen.
+def first_probes(window: Window, busy_hour: int) -> list[Window]:
+    """What to ask beyond `usual_probes` when no row of this tenant was ever seen.
 
     Pieces that cover all of `window`, and all hours of a working day: one row is enough to learn
     from, wherever and however it is hidden.
@@ -35,17 +35,17 @@ def first_looks(window: Window, busy_hour: int) -> list[Window]:
     if window.duration < _PIECES * SECOND:
         return []
     cuts = (window.start + window.duration * n / _PIECES for n in range(1, _PIECES))
-    looks = list(window.split(*(cut.replace(microsecond=0) for cut in cuts)))
+    probes = list(window.split(*(cut.replace(microsecond=0) for cut in cuts)))
     if window.duration > _PIECES * _PROBE:
         for hour in busy_hours(window, busy_hour)[:1]:
             midnight = hour.start.replace(hour=0, minute=0)
-            looks += Window(midnight, midnight + timedelta(days=1), window.axis).pieces(_PROBE)
-    return [look for each in looks if (look := each.intersect(window))]
+            probes += Window(midnight, midnight + timedelta(days=1), window.axis).pieces(_PROBE)
+    return [probe for each in probes if (probe := each.intersect(window))]
 
 
 def stretched(window: Window, count: int) -> Iterator[Window]:
     """Questions that hold `window` and a little more after or before it, each other: none is
-    answered from a memory, and rows of the margin are witnesses."""
+    answered from a memory, and rows of the margin are sentinels."""
     for n in range(1, count + 1):
         margin = max(n * SECOND, window.duration * n / 32)
         start, end = (

@@ -1,6 +1,6 @@
 """Proving that a part which came back without rows has none (D10).
 
-Best is a *witness*: the question stretched until it holds a row that is known to exist. An answer
+Best is a *sentinel*: the question stretched until it holds a row that is known to exist. An answer
 that has this row and none of the part is as good as any answer with rows. Where no known row is
 near, or none shows, other questions about the same time have to be empty too: how many depends on
 how often this service was caught hiding rows of windows about as long. Where no number helps, the
@@ -19,9 +19,15 @@ from typing import Protocol
 from trailkeeper.errors import AnswerTooLarge, Lost
 from trailkeeper.model.density import Density
 from trailkeeper.model.search.answer.rows import SECOND, SearchAnswer, SearchLimits, keys_between
-from trailkeeper.model.search.emptiness.credibility import MOST_LOOKS, SECOND_SIGHT, EmptyAnswers
-from trailkeeper.model.search.emptiness.probes import first_looks, in_two, second_look, stretched
-from trailkeeper.model.search.emptiness.sentinel import Witness
+from trailkeeper.model.search.emptiness.credibility import (
+    MOST_PROBES,
+    PROBES,
+    SENTINEL_ROWS,
+    USUAL_PROBES,
+    Credibility,
+)
+from trailkeeper.model.search.emptiness.probes import first_probes, in_two, stretched, usual_probes
+from trailkeeper.model.search.emptiness.sentinel import Sentinel
 from trailkeeper.model.window import Window
 
 
@@ -48,7 +54,7 @@ class Narrower:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Nothing is known yet; other parts may bring the rows that can witness."""
+    """Nothing is known yet; other parts may bring a sentinel near it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Unproven:
 Emptiness = Proven | Hidden | Narrower | Later | Unproven
 
 
-class EmptyPort(Protocol):
+class ProbePort(Protocol):
     """What is needed of the walk. Calls raise what the transport raises."""
 
     def ask(self, window: Window) -> SearchAnswer: ...
@@ -78,13 +84,13 @@ class EmptyPort(Protocol):
 
 
 @dataclass
-class EmptyPart:
+class EmptinessProof:
     """One attempt at `window`, which came back empty. `usual`: records that such a time has,
     where the tenant's week is known."""
 
-    port: EmptyPort
+    port: ProbePort
     window: Window
-    known: EmptyAnswers
+    known: Credibility
     limits: SearchLimits
     usual: float
     busy_hour: int
@@ -100,15 +106,15 @@ class EmptyPart:
     """more rows than an answer holds lie between it and a known row"""
     agreed: int = field(default=1, init=False)
     """empty answers about all of the window"""
-    looked: int = field(default=0, init=False)
+    probed: int = field(default=0, init=False)
 
     def prove(self, answer: SearchAnswer, *, may_wait: bool) -> Emptiness:
         """`answer` has no row of the part; `may_wait`: other parts are still to be asked."""
         if answer.rows and self.port.whole(answer):  # of the second before, or of an overlap
-            return Proven({"looks": 1, "witness": answer.rows})
+            return Proven({PROBES: 1, SENTINEL_ROWS: answer.rows})
         if self.known.silent:
             return self._unanswered()
-        if found := self._witnessed():
+        if found := self._shown_beside_sentinel():
             return found
         if may_wait and not self.asked_hid:
             return Later()
@@ -118,35 +124,35 @@ class EmptyPart:
             return self._narrower("rows that are known to exist are not answered")
         if self.doubted and self.known.liar and self.window.duration > self.known.told():
             return self._narrower("no answer about so much time is free of doubt")
-        return self._unwitnessed()
+        return self._without_sentinel()
 
-    # --- with a witness ---
+    # --- with a sentinel ---
 
-    def _witnessed(self) -> Proven | Hidden | None:
+    def _shown_beside_sentinel(self) -> Proven | Hidden | None:
         """None when no known row is near, or none shows."""
-        spent: Counter[Witness] = Counter()
+        spent: Counter[Sentinel] = Counter()
         for _ in range(2 * self.limits.tries):
-            witness = self._next(spent)
-            if witness is None:
+            sentinel = self._next(spent)
+            if sentinel is None:
                 return None
-            answer = self._look(witness.stretched(self.window))
+            answer = self._probe(sentinel.stretched(self.window))
             if answer and keys_between(answer, self.window):
                 return Hidden(answer)
             if answer is None:
-                self.known.witnesses.forget(witness)  # too old
+                self.known.sentinels.forget(sentinel)  # too old
             elif answer.truncated(self.limits.cap):
                 self.known.crowded(answer.asked)
-            elif witness.key in answer.keys and self.port.whole(answer):
-                return Proven({"looks": 1 + self.looked, "witness": answer.rows})
-            elif witness.key in answer.keys and not answer.unclean():
+            elif sentinel.key in answer.keys and self.port.whole(answer):
+                return Proven({PROBES: 1 + self.probed, SENTINEL_ROWS: answer.rows})
+            elif sentinel.key in answer.keys and not answer.unclean():
                 self.doubted, self.hid = True, None
                 return None
             else:
-                spent[witness] += self._failed(answer, spent[witness])
+                spent[sentinel] += self._failed(answer, spent[sentinel])
         return None
 
     def _failed(self, answer: SearchAnswer, tries: int) -> int:
-        """How many of its tries this answer costs the witness."""
+        """How many of its tries this answer costs the sentinel."""
         if answer.unclean():
             self.port.pause(self.limits.retry_pause * 2**tries)
             return 1
@@ -160,20 +166,20 @@ class EmptyPart:
     def _hides(self, question: Window) -> None:
         self.hid = min(self.hid or question, question, key=lambda w: w.duration)
 
-    def _next(self, spent: Counter[Witness]) -> Witness | None:
+    def _next(self, spent: Counter[Sentinel]) -> Sentinel | None:
         """The nearest known row whose question may still bring it."""
-        for witness in self.known.witnesses.near(self.window, self._reach):
-            question = witness.stretched(self.window)
+        for sentinel in self.known.sentinels.near(self.window, self._reach):
+            question = sentinel.stretched(self.window)
             if question != self.window and self.known.in_crowd(question):
                 self.walled = True
             elif self.known.hopeless(question):
                 self._hides(question)
-            elif spent[witness] < self.limits.tries:
-                return witness
+            elif spent[sentinel] < self.limits.tries:
+                return sentinel
         return None
 
     def _hid_by_length(self) -> bool:
-        """Whether the witness was hidden because it is far, not because of what the part holds.
+        """Whether the sentinel was hidden because it is far, not because of what the part holds.
 
         The control: a question as long, about proven time with fewer rows than one answer was seen
         to bring. If that is hidden too, length alone explains it, and shorter ones tell the truth.
@@ -192,10 +198,10 @@ class EmptyPart:
 
     def _hidden(self, control: Window) -> bool:
         """Whether `control`, of which a row is known, comes back empty each time."""
-        if not self.known.witnesses.near(control, timedelta()):
+        if not self.known.sentinels.near(control, timedelta()):
             return False
         for _ in range(self.limits.tries):
-            answer = self._look(control)
+            answer = self._probe(control)
             if answer is None or answer.rows or answer.unclean():
                 return False
         self.known.hid(control)
@@ -207,12 +213,12 @@ class EmptyPart:
 
     def _silent(self) -> bool:
         """Whether not even a known row's own second is answered."""
-        witness = min(self.known.witnesses.near(self.window, _FAR), default=None)
-        if witness is None or self.known.told():
+        sentinel = min(self.known.sentinels.near(self.window, _FAR), default=None)
+        if sentinel is None or self.known.told():
             return False
-        second = Window(witness.second, witness.second + SECOND, self.window.axis)
+        second = Window(sentinel.second, sentinel.second + SECOND, self.window.axis)
         for _ in range(self.limits.tries):
-            answer = self._look(second)
+            answer = self._probe(second)
             if answer is None or answer.rows or answer.unclean():
                 return False
         self.known.silent = True
@@ -223,46 +229,46 @@ class EmptyPart:
 
     # --- without ---
 
-    def _unwitnessed(self) -> Emptiness:
+    def _without_sentinel(self) -> Emptiness:
         """Other questions about the same time must be empty too."""
-        looks = self.known.looks(self.window, walled=self.walled)
-        if looks > MOST_LOOKS or self.known.hopeless(self.window):
+        wanted = self.known.probes_wanted(self.window, walled=self.walled)
+        if wanted > MOST_PROBES or self.known.hopeless(self.window):
             return self._narrower("the service hides rows, and no known row shows that none are")
         if not self.known.lies:
-            others = second_look(self.window, self.busy_hour)
+            others = usual_probes(self.window, self.busy_hour)
             if self.known.blank:
-                others += first_looks(self.window, self.busy_hour)
+                others += first_probes(self.window, self.busy_hour)
             for other in others:
                 if found := self._compared(other):
                     return found
-            self.agreed = SECOND_SIGHT
-        for together in self._other_looks():
-            if self.agreed < looks and (found := self._compared(*together)):
+            self.agreed = USUAL_PROBES
+        for together in self._other_probes():
+            if self.agreed < wanted and (found := self._compared(*together)):
                 return found
-        if self.agreed < looks:
+        if self.agreed < wanted:
             return self._narrower("no question about this time alone is answered")
         if self.usual >= _USUAL:
             usual = f"usually about {self.usual:,.0f} records, and none now"
             return Unproven(f"{usual}; no known row shows that none are hidden")
-        return Proven({"looks": self.agreed})
+        return Proven({PROBES: self.agreed})
 
-    def _other_looks(self) -> Iterator[tuple[Window, ...]]:
+    def _other_probes(self) -> Iterator[tuple[Window, ...]]:
         """Questions that hold all of the window; beside crowded seconds it takes two of them."""
-        for other in stretched(self.window, 2 * MOST_LOOKS):
+        for other in stretched(self.window, 2 * MOST_PROBES):
             if not self.known.in_crowd(other):
                 yield (other,)
         if self.walled:
-            yield from in_two(self.window, MOST_LOOKS)
+            yield from in_two(self.window, MOST_PROBES)
 
     def _compared(self, *others: Window) -> Emptiness | None:
         """Ask `others` too; None when they bring nothing that decides."""
         empty = True
         for other in others:
-            answer = self._look(other)
+            answer = self._probe(other)
             if found := self._decided(other, answer):
                 return found
             empty = empty and answer is not None and not answer.rows
-        self.agreed += empty  # rows of the margin that prove nothing are no look
+        self.agreed += empty  # rows of the margin that prove nothing are no probe
         return None
 
     def _decided(self, other: Window, answer: SearchAnswer | None) -> Emptiness | None:
@@ -278,7 +284,7 @@ class EmptyPart:
             return None
         whole, beyond = self.port.whole(answer), other.covers(self.window)
         if whole and beyond:
-            return Proven({"looks": 1 + self.looked, "witness": answer.rows})
+            return Proven({PROBES: 1 + self.probed, SENTINEL_ROWS: answer.rows})
         if whole or beyond:
             return None
         return self._narrower("rows beside it may stand in the place of its own")
@@ -297,9 +303,9 @@ class EmptyPart:
         cuts = (self.window.start + length * n / count for n in range(1, count))
         return Narrower(self.window.split(*(cut.replace(microsecond=0) for cut in cuts)))
 
-    def _look(self, window: Window) -> SearchAnswer | None:
+    def _probe(self, window: Window) -> SearchAnswer | None:
         """None when the service does not answer for this time, or not in one piece."""
-        self.looked += 1
+        self.probed += 1
         try:
             return self.port.ask(window)
         except (Lost, AnswerTooLarge):
@@ -310,7 +316,7 @@ _MOST_PIECES = 64
 _NARROWEST = timedelta(seconds=30)
 """shorter pieces of a stretch without rows are not worth their calls"""
 _REACH = timedelta(days=7)
-"""how far a witness may be: whatever lies between is fetched with it"""
+"""how far a sentinel may be: whatever lies between is fetched with it"""
 _FAR = timedelta(days=90)
 """the same where rows are expected"""
 _USUAL = 20

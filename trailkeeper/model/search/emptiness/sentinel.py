@@ -15,11 +15,11 @@ from trailkeeper.model.search.answer.rows import SECOND, SearchAnswer, from_micr
 from trailkeeper.model.window import Window
 
 KEPT = 64
-"""witnesses that outlive a walk; about 60 bytes each in the ledger"""
+"""sentinels that outlive a walk; about 60 bytes each in the ledger"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Witness:
+class Sentinel:
     """A row that was received: its second, and its key."""
 
     second: datetime
@@ -37,18 +37,18 @@ class Witness:
         return max(self.second + SECOND - window.end, timedelta())
 
 
-class Witnesses:
+class Sentinels:
     """The known rows of one tenant: at the edges of what its answers held."""
 
-    def __init__(self, known: Iterable[Witness] = ()) -> None:
-        self._keys = {witness.second: witness.key for witness in known}
+    def __init__(self, known: Iterable[Sentinel] = ()) -> None:
+        self._keys = {sentinel.second: sentinel.key for sentinel in known}
         self._seconds = sorted(self._keys)
 
     def __bool__(self) -> bool:
         return bool(self._seconds)
 
     def notice(self, answer: SearchAnswer) -> None:
-        """Remember the first and the last row of what was asked; strangers are no witnesses."""
+        """Remember the first and the last row of what was asked; strangers are no sentinels."""
         low, high = micros(answer.asked.start - SECOND), micros(answer.asked.end)
         times = answer.times
         if times and not low <= min(times) <= max(times) < high:
@@ -56,31 +56,31 @@ class Witnesses:
         for time in {min(times), max(times)} if times else ():
             key = answer.keys[answer.times.index(time)]
             if key:
-                self._add(Witness(from_micros(time).replace(microsecond=0), key))
+                self._add(Sentinel(from_micros(time).replace(microsecond=0), key))
 
-    def near(self, window: Window, reach: timedelta) -> list[Witness]:
+    def near(self, window: Window, reach: timedelta) -> list[Sentinel]:
         """The nearest on either side and the first inside, at most `reach` away, nearest first."""
         at, beyond = (bisect_left(self._seconds, edge) for edge in (window.start, window.end))
         found = {self._seconds[n] for n in (at - 1, at, beyond) if 0 <= n < len(self._seconds)}
-        witnesses = [Witness(second, self._keys[second]) for second in found]
-        close = [w for w in witnesses if w.distance(window) <= reach]
+        sentinels = [Sentinel(second, self._keys[second]) for second in found]
+        close = [w for w in sentinels if w.distance(window) <= reach]
         return sorted(close, key=lambda w: (w.distance(window), w))
 
-    def forget(self, witness: Witness) -> None:
+    def forget(self, sentinel: Sentinel) -> None:
         """Its row can be asked for no more."""
-        if self._keys.pop(witness.second, None) is not None:
-            self._seconds.remove(witness.second)
+        if self._keys.pop(sentinel.second, None) is not None:
+            self._seconds.remove(sentinel.second)
 
-    def kept(self) -> tuple[Witness, ...]:
+    def kept(self) -> tuple[Sentinel, ...]:
         """At most `KEPT`: both ends, and the others spread evenly over the time between."""
         seconds = self._seconds
         if len(seconds) > KEPT:
             first, span = seconds[0], seconds[-1] - seconds[0]
             places = (bisect_left(seconds, first + span * n / (KEPT - 1)) for n in range(KEPT))
             seconds = sorted({seconds[place] for place in places})
-        return tuple(Witness(second, self._keys[second]) for second in seconds)
+        return tuple(Sentinel(second, self._keys[second]) for second in seconds)
 
-    def _add(self, witness: Witness) -> None:
-        if witness.second not in self._keys:
-            self._seconds.insert(bisect_left(self._seconds, witness.second), witness.second)
-        self._keys[witness.second] = witness.key
+    def _add(self, sentinel: Sentinel) -> None:
+        if sentinel.second not in self._keys:
+            self._seconds.insert(bisect_left(self._seconds, sentinel.second), sentinel.second)
+        self._keys[sentinel.second] = sentinel.key

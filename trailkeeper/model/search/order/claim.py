@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 
 from trailkeeper.model.search.answer.rows import (
     SECOND,
@@ -11,7 +12,6 @@ from trailkeeper.model.search.answer.rows import (
     Choice,
     Order,
     SearchAnswer,
-    covered_time,
     from_micros,
     keys_between,
     micros,
@@ -25,7 +25,7 @@ where it left out just those, and none of an overlap of 50: one in ten million a
 
 
 @dataclass(frozen=True, slots=True)
-class Covered:
+class Claim:
     """A part that a full, ordered answer claims to cover, and the rows that must show again."""
 
     window: Window
@@ -45,7 +45,7 @@ class Covered:
 
     @property
     def inner(self) -> Window:
-        """The covered part less the second beside the cut, which the overlap witnesses.
+        """The covered part less the second beside the cut, which the overlap confirms.
 
         Borders may be inclusive: with the cut second's rows an answer would be full again.
         """
@@ -112,10 +112,10 @@ class Covered:
 
 def covered_by(
     answer: SearchAnswer, window: Window, order: Order, overlap_rows: int
-) -> Covered | None:
-    """The time that a full answer covers whose rows were taken in `order`, with its witness; None
+) -> Claim | None:
+    """The time that a full answer covers whose rows were taken in `order`, with its overlap; None
     without either."""
-    found = covered_time(window, answer, order)
+    found = _covered_time(window, answer, order)
     if found is None:
         return None
     edge, covered = found
@@ -124,12 +124,37 @@ def covered_by(
     inside = sorted((t for t in answer.once if low <= t < high), reverse=newest_first)
     if not inside:
         return None
-    witness = from_micros(inside[-min(len(inside), overlap_rows)])
-    second = witness.replace(microsecond=0)
+    last = from_micros(inside[-min(len(inside), overlap_rows)])
+    second = last.replace(microsecond=0)
     overlap = Window(edge, second + SECOND) if newest_first else Window(second, edge)
     if overlap.covers(covered) or covered.duration <= 2 * SECOND:
         return None
-    return Covered(covered, overlap, frozenset(keys_between(answer, overlap)), answer)
+    return Claim(covered, overlap, frozenset(keys_between(answer, overlap)), answer)
+
+
+def _covered_time(
+    window: Window, answer: SearchAnswer, order: Order
+) -> tuple[datetime, Window] | None:
+    """The last row's edge and the part of `window` on the near side of it, if the rows were taken
+    in this order; None where there is no such part.
+
+    The last row's own second may be cut in two, so it is not covered.
+    """
+    if order is Order.NONE or not answer.once or UNTIMED in answer.times:
+        return None
+    if order is Order.NEWEST_FIRST:
+        edge = from_micros(min(answer.once)).replace(microsecond=0) + SECOND
+    else:
+        edge = from_micros(max(answer.once)).replace(microsecond=0)
+    if not window.start < edge < window.end:
+        return None
+    older, newer = window.split(edge)
+    return edge, newer if order is Order.NEWEST_FIRST else older
+
+
+def hour_of(moment: datetime) -> int:
+    """Whole hours since 1970."""
+    return micros(moment) // _HOUR_MICROS
 
 
 def rows_by_hour(answer: SearchAnswer, window: Window) -> Counter[int]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from trailkeeper.errors import AnswerTooLarge, Lost
 from trailkeeper.model.search.answer.doubt import Doubts
-from trailkeeper.model.search.answer.held import Held
+from trailkeeper.model.search.answer.held import HeldAnswers
 from trailkeeper.model.search.answer.rows import Choice, Order, SearchAnswer, keys_between
-from trailkeeper.model.search.order.claim import Covered
+from trailkeeper.model.search.order.claim import Claim
 from trailkeeper.model.search.port import SearchPort
 from trailkeeper.model.window import Window
 
@@ -19,13 +19,13 @@ _TAKEN = (Order.NEWEST_FIRST, Order.OLDEST_FIRST)
 
 
 @dataclass
-class TrustInOrder:
+class OrderTrust:
     """What one walk thinks of it. `ask` is the walk's; raises what the transport raises."""
 
     port: SearchPort
     ask: Callable[[Window], SearchAnswer]
     doubts: Doubts
-    held: Held
+    held: HeldAnswers
     proven: Choice | None
     """how this tenant's full answers choose their rows; None: the walk finds out by itself"""
     _refuted: int = field(default=0, init=False)
@@ -48,7 +48,7 @@ class TrustInOrder:
         open_to_proof = (o for o in likely if o is not Order.NONE and o not in self._false)
         return next(open_to_proof, Order.NONE)
 
-    def bears(self, claim: Covered, rest: SearchAnswer) -> bool:
+    def bears(self, claim: Claim, rest: SearchAnswer) -> bool:
         """Whether this order is known to choose the rows, and the answer that claims gives no cause
         to doubt that it has them all; `rest`: what came beyond it.
 
@@ -82,7 +82,7 @@ class TrustInOrder:
         if not (self.proven or self._gave_up):
             self.proven = self.port.order_known()
 
-    def _stands_alone(self, claim: Covered) -> bool:
+    def _stands_alone(self, claim: Claim) -> bool:
         """Ask the covered part by itself: it must hold exactly the rows that the order gave it."""
         part = claim.inner
         try:
@@ -96,13 +96,13 @@ class TrustInOrder:
         """A claim was borne out."""
         self._refuted = 0
 
-    def dropped(self, claim: Covered) -> None:
+    def dropped(self, claim: Claim) -> None:
         """One came to nothing because of what was asked beside it. What was a mere guess is not
         guessed again: it might win a second at a time."""
         if self.proven != claim.choice and claim.choice.taken is not claim.choice.shown:
             self._false.add(claim.choice.taken)
 
-    def refuted(self, claim: Covered) -> None:
+    def refuted(self, claim: Claim) -> None:
         """One was not. Where no order was proven, it is claimed no more: chance would bear it out
         some day."""
         self._hear()
