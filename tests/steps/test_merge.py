@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.clocks import HandClock
 from tests.contract.ledger_words import CONTOSO, HOUR, MANY, T0, found, new, plan, take, window
 from tests.store.lake_words import TENANT, columns, lines, record
-from trailkeeper.errors import Unavailable
+from trailkeeper.errors import Transient, Unavailable
 from trailkeeper.model.segment import Landed, MergeCounts, Purpose, Verdict
 from trailkeeper.steps.merge import MergeStep
 from trailkeeper.steps.reap import ReapStep
@@ -210,3 +211,27 @@ def test_a_commit_that_was_not_marked_needs_no_file(
     kept.clock.time += 2 * HOUR
     assert kept.merge(TENANT, "m") == MergeCounts(1, 1)
     assert kept.verdicts() == [Verdict.COMPLETE]
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_commit_lost_to_another_writer_is_tried_once_more(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """A compaction that came first is over by then. Who loses twice lets go and says so."""
+    merge, tries = DeltaLake.merge, []
+
+    def contended(*args: Any) -> dict[int, MergeCounts]:
+        tries.append(args)
+        if len(tries) <= lost:
+            raise Transient("another writer won the commit")
+        return merge(*args)
+
+    kept.pull(record("a"))
+    monkeypatch.setattr(DeltaLake, "merge", contended)
+    if lost == 1:
+        assert kept.merge(TENANT, "m") == MergeCounts(1, 1)
+    else:
+        with pytest.raises(Transient, match="another writer"):
+            kept.merge(TENANT, "m")
+        assert kept.merge(TENANT, "another") == MergeCounts(1, 1)
+    assert len(tries) == lost + 1

@@ -11,7 +11,16 @@ from structlog.testing import capture_logs
 
 from tests.clocks import HandClock
 from trailkeeper.errors import NeedsPerson, Throttled, TrailkeeperError, Transient
-from trailkeeper.model.segment import Finding, Leased, NewSegment, Purpose, Verdict
+from trailkeeper.model.segment import (
+    Finding,
+    Lease,
+    Leased,
+    NewSegment,
+    Purpose,
+    Segment,
+    SegmentState,
+    Verdict,
+)
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window
@@ -120,3 +129,33 @@ def test_what_the_service_does_not_answer_for_yet_stays_a_poll(poll: Leased) -> 
     minute's, and the next poll comes after it."""
     (found,) = follow_ups(poll, Pulled((PROVEN,), 9), NOW, 1000)
     assert found.purpose is Purpose.INCREMENTAL
+
+
+def _suspect(round_: int) -> tuple[NewSegment, ...]:
+    """What follows the retry of this round when it is suspect all the same."""
+    search = Stream("contoso", Source.EXCHANGE)
+    window = Window(NOW - MINUTE, NOW)
+    purpose = Purpose.RETRY if round_ else Purpose.COLLECT
+    segment = Segment(1, search, window, purpose, round_, SegmentState.LEASED, NOW, 0)
+    leased = Leased(segment, Lease(1, "worker", 1, NOW + MINUTE))
+    pulled = Pulled((Finding(window, Verdict.SUSPECT, NOW, "two answers differ"),), 1)
+    return tuple(follow_ups(leased, pulled, NOW))
+
+
+def test_suspect_time_is_asked_for_again_for_a_week_and_more() -> None:
+    """After half a minute first, then ever later: rows may take days to show. Then it stays."""
+    again = [follow_up for round_ in range(7) for follow_up in _suspect(round_)]
+    assert [(each.purpose, each.round) for each in again] == [
+        (Purpose.RETRY, round_) for round_ in range(1, 8)
+    ]
+    hour = timedelta(hours=1)
+    assert [each.due_at and each.due_at - NOW for each in again] == [
+        timedelta(seconds=30),
+        timedelta(minutes=10),
+        hour,
+        6 * hour,
+        24 * hour,
+        3 * 24 * hour,
+        7 * 24 * hour,
+    ]
+    assert _suspect(7) == ()
