@@ -27,6 +27,7 @@ def test_a_healthy_installation(line: Line) -> None:
         "ledger",
         "lake",
         "landing",
+        "permissions",
         "mail",
         "clock (lab)",
         f"certificate ({line.tenant})",
