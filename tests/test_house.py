@@ -429,6 +429,7 @@ def test_the_log_reference_names_every_event() -> None:
         "cache_unreachable",
         "cache_unreadable",
         "not_shared",
+        "not_started",
         "unreadable",
     }
     for event in logged:

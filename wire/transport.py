@@ -43,8 +43,14 @@ def transport(url: str, key: bytes, dropped: Dropped = lambda *_: None) -> type:
 
 
 def kombu_url(url: str) -> str:
-    """redis-py says `unix://`, kombu `socket://`, for the same thing."""
-    return "socket" + url.removeprefix("unix") if url.startswith("unix://") else url
+    """redis-py says `unix://…?db=0`, kombu `socket://…?virtual_host=0`, for the same thing; and
+    kombu checks no certificate of `rediss://` unless it is told to."""
+    if url.startswith("unix://"):
+        path, _, query = url.removeprefix("unix").partition("?")
+        return f"socket{path}?{query.replace('db=', 'virtual_host=')}"
+    if url.startswith("rediss://") and "ssl_cert_reqs" not in url:
+        return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+    return url
 
 
 class _Named(type):

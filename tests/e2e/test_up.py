@@ -141,7 +141,9 @@ def test_the_embedded_password_stays_private(tmp_path: Path) -> None:
         password = settings["requirepass"]
         for each in service.family():
             assert password not in " ".join(each.cmdline())
-        with socket.create_connection(("127.0.0.1", int(settings["port"])), timeout=10) as stranger:
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.settimeout(10)
+            stranger.connect(settings["unixsocket"].strip('"'))
             stranger.sendall(b"PING\r\n")
             assert stranger.recv(100).startswith(b"-NOAUTH")
         assert service.stop() == 0
@@ -151,11 +153,14 @@ def test_the_embedded_password_stays_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("service", "expected", "code"),
     [
-        ('redis = "redis://:hush@127.0.0.1:1/0"', "Redis at 127.0.0.1:1 does not answer", 1),
+        ('redis = "redis://127.0.0.1:1/0"', "Redis at 127.0.0.1:1 does not answer", 1),
+        ('redis = "redis://:hush@127.0.0.1:1/0"', "redis_password", 2),
+        ('redis = "redis://10.0.0.1/0"', "insecure_redis", 2),
+        ('redis = "amqp://127.0.0.1"', "redis://, rediss:// or unix://", 2),
         ("workers = 0", "service.workers", 2),
         ("wrokers = 2", "unknown key", 2),
     ],
-    ids=["redis gone", "bad value", "unknown key"],
+    ids=["redis gone", "password", "bare", "other broker", "bad value", "unknown key"],
 )
 def test_up_refuses_in_one_sentence(tmp_path: Path, service: str, expected: str, code: int) -> None:
     """What keeps `up` from starting is one sentence with its remedy, no traceback, no secret."""

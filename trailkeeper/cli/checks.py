@@ -98,7 +98,10 @@ def check_redis(settings: Settings) -> Check:
     """Reachable, and does it keep its queue over a restart?"""
     import redis
 
-    url = settings.redis_url
+    try:
+        url = settings.redis_url
+    except ConfigurationError as error:
+        return Check("redis", False, error.summary, error.remedy)
     if url is None:
         return _redis_of_up(settings)
     try:
@@ -114,6 +117,9 @@ def check_redis(settings: Settings) -> Check:
             f"Redis cannot be used at {_without_password(url)}: {_words(error)}",
             "Start it, or correct service.redis and its password; the work waits in the ledger.",
         )
+    if faults := settings.redis_dangers():
+        said = f"version {version}, allowed by insecure_redis though: {'; '.join(faults)}"
+        return Check("redis", None, said, "Right on an encrypted private network only.")
     if keeps == "no":
         remedy = "Nothing is lost without it: the ledger announces all work again."
         return Check("redis", True, f"version {version}, no append-only file", remedy)

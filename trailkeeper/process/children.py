@@ -43,6 +43,8 @@ class ChildSpec:
     orphan_signal: signal.Signals = signal.SIGKILL
     """what it gets when this process dies"""
     restart: bool = True
+    prepare: Callable[[], None] | None = None
+    """called before each start; may raise `OSError` or `Unavailable`"""
 
 
 def ended(
@@ -71,6 +73,8 @@ class Child:
 
     def _begin(self) -> None:
         spec = self.spec
+        if spec.prepare:
+            spec.prepare()
         words = (str(os.getpid()), str(int(spec.orphan_signal)), *spec.argv)
         # -I -S: the leash needs nothing but the standard library, and starts in milliseconds.
         self._process = subprocess.Popen(  # noqa: S603 - our own words, no shell
@@ -137,7 +141,22 @@ class Child:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         elif now >= self.restart_at:
             self.restarts += 1
+            self._begin_again(now)
+
+    def _begin_again(self, now: float) -> None:
+        """A start that fails is tried again later: one child's trouble ends nobody else."""
+        try:
             self._begin()
+        except (OSError, Unavailable) as error:
+            self.restart_at = now + self._pause
+            log.error(
+                "child_not_started",
+                child=self.spec.name,
+                reason=str(error)[:300],
+                remedy=f"Check {self.spec.argv[0]} and the folder {self.spec.folder}.",
+                again_in_seconds=self._pause,
+            )
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
 
 class Supervisor:

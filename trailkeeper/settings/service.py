@@ -18,6 +18,9 @@ class ServiceSettings(Section):
     redis: str | None = None
     """None: `trailkeeper up` starts an embedded one under `data`; TRAILKEEPER_REDIS wins"""
     redis_password: SecretReference | None = None
+    insecure_redis: bool = False
+    """allow a Redis beyond this machine without TLS or password, one whose certificate is not
+    checked, and a password in the URL"""
     ledger: str = ""
     """SQLAlchemy URL; empty: SQLite under `data`, right for one machine"""
     ledger_password: SecretReference | None = None

@@ -16,6 +16,7 @@ from trailkeeper.settings.environment import MAIN_FILE, REDIS_VARIABLE, variable
 from trailkeeper.settings.fields import Section, why
 from trailkeeper.settings.key_file import decoded_key, key_file
 from trailkeeper.settings.mail import MailSettings
+from trailkeeper.settings.redis_url import dangers, not_redis
 from trailkeeper.settings.service import ServiceSettings
 from trailkeeper.settings.tenant import TenantSettings
 
@@ -48,19 +49,44 @@ class Settings(Section):
 
     @property
     def redis_url(self) -> str | None:
-        """Where Redis is, password included; None when none is configured."""
-        url = variable(REDIS_VARIABLE) or self.service.redis
-        reference = self.service.redis_password
-        return _with_password(url, self.secret(reference)) if url and reference else url
+        """Where Redis is, password included; None when none is configured.
+
+        Raises `ConfigurationError` for one that others can read or write, unless that is allowed.
+        """
+        named = variable(REDIS_VARIABLE)
+        url, reference = named or self.service.redis, self.service.redis_password
+        if not url:
+            return None
+        if refusal := not_redis(url):
+            raise ConfigurationError(refusal, "No other broker is supported.")
+        if reference:
+            url = _with_password(url, self.secret(reference))
+        faults = () if self.service.insecure_redis else self._redis_dangers(url)
+        if found := "; ".join(faults):
+            raise ConfigurationError(
+                f"{self.folder / MAIN_FILE}: service.redis is refused: {found}",
+                "Mend it, or write insecure_redis = true where that is meant.",
+            )
+        return url
+
+    def _redis_dangers(self, url: str) -> list[str]:
+        named = variable(REDIS_VARIABLE)
+        return list(dangers(url, None if named else self.service.redis))
+
+    def redis_dangers(self) -> list[str]:
+        """What `insecure_redis` permits here; each a clause about Redis."""
+        url = self.redis_url
+        return self._redis_dangers(url) if url else []
 
     def broker_url(self) -> str:
         """Where workers and beat meet. Raises `ConfigurationError` when no Redis is configured."""
-        if self.redis_url is None:
+        url = self.redis_url
+        if url is None:
             raise ConfigurationError(
                 f"{self.folder / MAIN_FILE}: service.redis is missing",
                 "Workers and beat meet in Redis: name one, or run `trailkeeper up`, which has it.",
             )
-        return self.redis_url
+        return url
 
     def message_key(self) -> bytes:
         """What signs messages between beat and workers; without a setting a file under `data`.

@@ -259,6 +259,8 @@ class _Counter:
 
 
 def _redis_storage(url: str) -> RedisStorage:
+    if url.startswith("unix://"):
+        url = f"redis+{url}"  # as limits writes it
     return RedisStorage(
         url, wrap_exceptions=True, key_prefix="trailkeeper-feed", socket_timeout=5.0
     )

@@ -68,7 +68,7 @@ def running_service(
         if url is None:
             embedded = EmbeddedRedis(settings.service.data / "redis", REDIS_STAGE)
             embedded.start(supervisor, stopping)
-            words = f"embedded, 127.0.0.1:{embedded.port} ({embedded.binary.name})"
+            words = f"embedded, {embedded.socket} ({embedded.binary.name})"
             url, variables = embedded.url, {REDIS_VARIABLE: embedded.url}
         else:
             check_redis(url)
