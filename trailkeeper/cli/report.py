@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -109,9 +110,19 @@ def _asked(
 def _render(
     world: World, tenant: TenantSettings, month: Month, folder: Path | None
 ) -> dict[str, object]:
+    if folder is None:
+        _require_writable(world.settings.service.data)
     output.note(f"rendering {month} of {tenant.name} …")
     rendered = world.report.render(tenant, month, folder.resolve() if folder else None)
     return {"files": _files(Path(rendered.folder))}
+
+
+def _require_writable(data: Path) -> None:
+    """Raises `UsageError` before anything is read: a copy of the data folder is looked at."""
+    from trailkeeper.errors import UsageError
+
+    if data.is_dir() and not os.access(data, os.W_OK):
+        raise UsageError(f"{data} cannot be written", "Name a folder for the report with -o DIR.")
 
 
 def _files(folder: Path) -> list[str]:

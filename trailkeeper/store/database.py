@@ -6,6 +6,7 @@ the first migrates, the others wait and find it done.
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -27,17 +28,21 @@ def open_database(url: str, *, create: bool = True) -> Engine:
     """An engine over a database whose tables are as this code expects them.
 
     `create`: make the file and its folder, and migrate. Without it a missing or older database is
-    refused. Connects, so call it after any fork. Raises `Unavailable` when the database is out of
+    refused. Where the disk is read-only, so is the engine.
+
+    Connects, so call it after any fork. Raises `Unavailable` when the database is out of
     reach, damaged or not writable, `ConfigurationError` when the URL cannot be used or a newer
     Trailkeeper wrote the database.
     """
     parsed = _parsed(url)
+    read_only = False
     if parsed.get_backend_name() == "sqlite":
         _prepare_file(parsed, create)
-    engine = build_engine(parsed)
+        read_only = _is_read_only(Path(parsed.database or ""))
+    engine = build_engine(parsed, read_only=read_only)
     try:
         if _revision_of(engine) != schema.REVISION:
-            _refuse_unless(create, parsed)
+            _refuse_unless(create and not read_only, parsed)
             migrate(parsed)
     except BaseException:
         engine.dispose()
@@ -99,6 +104,11 @@ def _prepare_file(url: URL, create: bool) -> None:
             f"the folder {path.parent} for the ledger cannot be made: {reason}",
             "Make it writable for this user, or move the ledger with service.ledger.",
         ) from None
+
+
+def _is_read_only(path: Path) -> bool:
+    """A ledger on a snapshot or a mounted backup: there to be looked at."""
+    return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 def _refuse_unless(create: bool, url: URL) -> None:

@@ -7,10 +7,14 @@ child all the same leaves the parent's connections alone and opens its own.
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,9 +29,13 @@ _CONNECT_SECONDS = 10
 _WRITING = "trailkeeper_writing"
 
 
-def build_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
-    """An engine that has not connected yet. `foreign_keys` False is for migrations only."""
-    if url.get_backend_name() == "sqlite":
+def build_engine(url: URL, *, foreign_keys: bool = True, read_only: bool = False) -> Engine:
+    """An engine that has not connected yet. `foreign_keys` False is for migrations only;
+    `read_only`: a SQLite file on a disk where nothing can be written."""
+    if read_only:
+        engine = create_engine(url, creator=partial(_look_only, url), hide_parameters=True)
+        _begin_each(engine)
+    elif url.get_backend_name() == "sqlite":
         # isolation_level None stops sqlite3 from beginning transactions by itself: ours begin in
         # `_tune_sqlite`, so that a writer holds the lock before it reads what it will change.
         arguments = {"timeout": BUSY_SECONDS, "isolation_level": None}
@@ -77,6 +85,25 @@ def _tune_sqlite(engine: Engine, foreign_keys: bool) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
+    _begin_each(engine)
+
+
+def _look_only(url: URL) -> sqlite3.Connection:
+    """A file in WAL mode wants a writable file beside it, unless nobody can change it meanwhile.
+    One that was left with a log (`-wal`) needs that log read, so its index must be there too."""
+    path = Path(url.database or "").resolve()
+    has_log = Path(f"{path}-wal").is_file() and Path(f"{path}-wal").stat().st_size > 0
+    mode = "mode=ro" if has_log else "immutable=1"
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?{mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _begin_each(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITING, False)

@@ -21,11 +21,13 @@ _SQLITE = {
     ),
     "SQLITE_CANTOPEN": (
         "cannot be opened",
-        "Check that the folder exists and that this user may write in it.",
+        "Check that the folder exists and that this user may write in it; before a read-only copy "
+        "is made, stop the service, so that no `-wal` file is left beside it.",
     ),
     "SQLITE_READONLY": (
         "cannot be written",
-        "Give this user write permission on the file and its folder.",
+        "Give this user write permission on the file and its folder: coverage, export, report with "
+        "-o and tenants list only read, everything else writes.",
     ),
     "SQLITE_NOTADB": (
         "is not a SQLite database",
