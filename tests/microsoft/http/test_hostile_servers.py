@@ -97,7 +97,7 @@ LYING: Mapping[str, tuple[Say, object]] = {
     "a hundred thousand gzip members": (once(_sized(_EMPTY * 100_000)), 200),
     "more gzip members than anybody sends": (once(_sized(_EMPTY * 140_000)), "131072 members"),
     "endless 102": (forever(b"HTTP/1.1 102 P\r\n\r\n" * 100, b""), 102),
-    "more promised than sent": (once(HEAD + b"Content-Length: 100\r\n\r\n{}"), Transient),
+    "more promised than sent": (once(HEAD + b"Content-Length: 100\r\n\r\n{}"), "too early"),
     "less promised than sent": (once(HEAD + b"Content-Length: 2\r\n\r\n{}xxxxxx"), 200),
     "two lengths": (once(HEAD + b"Content-Length: 2\r\nContent-Length: 5\r\n\r\n{}a"), Transient),
     "a negative length": (once(HEAD + b"Content-Length: -5\r\n\r\n{}"), 200),
@@ -217,8 +217,8 @@ def test_a_hostile_server_ends_within_the_deadline(
     else:
         assert isinstance(expected, type)
         assert isinstance(told.error, expected)
-    if not isinstance(told.error, AnswerTooLarge) and "hosts" not in told.error.summary:
-        assert "gzip" in told.error.summary or told.host in told.error.summary
+    if "hosts" not in told.error.summary:
+        assert told.host in told.error.summary
 
 
 @pytest.mark.parametrize("name", ["dripped status line", "dripped body", "endless trailers"])

@@ -29,6 +29,7 @@ from trailkeeper.microsoft.http.answer import Answer, inflated, read_bounded, re
 from trailkeeper.microsoft.http.hosts import host_allowed, usual_port
 from trailkeeper.microsoft.http.transport_faults import (
     LOWER_ERRORS,
+    at_host,
     broke_bounds,
     foreign_host,
     host_of,
@@ -185,6 +186,8 @@ class Session:
                 answer = self._read(response, request)
                 received = len(answer.body)
                 return answer
+        except Transient as error:
+            raise at_host(error, request.url) from None
         except LOWER_ERRORS as error:
             if bound.breach:
                 raise broke_bounds(bound.breach, host_of(request.url)) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from urllib.parse import urlsplit
 
 import requests
@@ -19,6 +19,7 @@ PROXY_AUTHENTICATION = "proxy-authentication"
 PROXY_REFUSED = "proxy-refused"
 OF_THE_WAY = CODES | {PROXY_AUTHENTICATION, PROXY_REFUSED}
 """codes of errors that concern the way to a host, for every tenant, and no tenant's certificate"""
+_CUT_SHORT = (IncompleteRead, urllib3.exceptions.IncompleteRead)
 _AGAIN = "It is asked again later."
 _PROXY_SETTING = "HTTPS_PROXY (http://NAME:PASSWORD@HOST:PORT)"
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
@@ -48,6 +49,12 @@ def broke_bounds(breach: Breach, who: str) -> Transient:
     )
 
 
+def at_host(error: Transient, url: str) -> Transient:
+    """`error` of an answer's body, with the host that sent it."""
+    summary = f"{host_of(url)}: {error.summary}"
+    return type(error)(summary, error.remedy, error.code, error.request_id)
+
+
 def translated(
     error: Exception, url: str, timeouts: tuple[float, float], proxy: str = ""
 ) -> TrailkeeperError:
@@ -62,6 +69,8 @@ def translated(
         return Transient(f"{host} could not be reached in {timeouts[0]:g} s", _AGAIN)
     if isinstance(error, requests.Timeout | urllib3.exceptions.ReadTimeoutError | TimeoutError):
         return Transient(f"{host} sent nothing for {timeouts[1]:g} s", _AGAIN)
+    if any(isinstance(item, _CUT_SHORT) for item in chain):
+        return Transient(f"{host} ended its answer too early", _AGAIN)
     if any(_is_no_http(item) for item in chain):
         return Transient(f"{host} sent something that is not HTTP", _AGAIN)
     return Transient(f"the connection to {host} broke: {_cause(chain)}", _AGAIN)
