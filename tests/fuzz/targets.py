@@ -23,7 +23,7 @@ import polars as pl
 
 from trailkeeper.cli.ranges import instant, month, ordered
 from trailkeeper.errors import ConfigurationError, NeedsPerson, TrailkeeperError, UsageError
-from trailkeeper.mail.message import AddressError, Mailbox
+from trailkeeper.mail.message import _header
 from trailkeeper.mail.replies import Reply, remedy_for
 from trailkeeper.mail.wording import shown
 from trailkeeper.microsoft.activity import listing as feed_listing
@@ -43,6 +43,7 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.text import decoded, legible
 from trailkeeper.model.window import Axis, Window, parse_instant
 from trailkeeper.settings import load
+from trailkeeper.settings.addresses import AddressError, Mailbox
 from trailkeeper.store.landing import batches
 from trailkeeper.store.spreadsheet import LONGEST_CELL, guarded, shortened
 from wire.envelope import ForeignError, Seal
@@ -233,7 +234,7 @@ def _address(data: bytes) -> None:
         found = Mailbox.parse(_text(data))
     except AddressError as error:
         return _plain(str(error))
-    header = found.header()
+    header = _header(found)
     assert found.address.isascii()
     assert found.address.count("@") == 1
     assert not set(found.address) & set(' \t\r\n<>,;:"\\()')
