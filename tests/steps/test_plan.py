@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.clocks import HandClock
 from trailkeeper.errors import Transient
@@ -18,7 +19,13 @@ from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports.parking import Parking
 from trailkeeper.ports.source import Pulled, RecordSink, Rung
 from trailkeeper.settings import Settings, load
-from trailkeeper.steps.plan import announce_due, announce_more, announce_next, plan_polls
+from trailkeeper.steps.plan import (
+    announce_due,
+    announce_more,
+    announce_next,
+    plan_polls,
+    plan_tenants,
+)
 from trailkeeper.steps.pull import PullStep
 from trailkeeper.store.landing import FileLanding
 from trailkeeper.store.ledger import SqlLedger
@@ -286,3 +293,19 @@ def test_a_poll_gets_a_place_among_a_backlog(settings: Settings, ledger: SqlLedg
             take(sweep(settings, ledger, now), now)
     assert len(leased_at) > 30
     assert leased_at[poll_id] <= began + timedelta(minutes=2)
+
+
+def test_a_clock_that_ran_ahead_is_said(settings: Settings, ledger: SqlLedger) -> None:
+    """Three days ahead and back: each sweep says so while planned time lies ahead, and none after;
+    what was planned stays planned, so that no time is left out."""
+    ahead = NOW + timedelta(days=3)
+    plan_tenants(settings, ledger, [Source.ACTIVITY], ahead)
+    events: list[list[str]] = []
+    for now in (NOW, ahead + timedelta(minutes=1)):
+        with structlog.testing.capture_logs() as logged:
+            plan_tenants(settings, ledger, [Source.ACTIVITY], now)
+        events.append([e["event"] for e in logged if e["log_level"] == "error"])
+    assert events == [["clock_moved"], []]
+    frontier = ledger.frontier(Stream("t00", Source.ACTIVITY))
+    assert frontier is not None
+    assert frontier.fresh_until >= ahead - timedelta(minutes=10)

@@ -58,11 +58,24 @@ def plan_tenants(
     """
     needed: dict[Stream, Planner] = {}
     for source in readable:
+        _say_if_ahead(ledger, source, now)
         needed |= _needed(settings, ledger, source, now)
     added = len(_planned(ledger, needed, now))
     if added:
         log.info("segments_planned", segments=added)
     return added
+
+
+def _say_if_ahead(ledger: Planning, source: Source, now: datetime) -> None:
+    """A clock that ran ahead had time planned that has not come, and was then put right."""
+    until = max((f.fresh_until for f in ledger.frontiers(source).values()), default=now)
+    if until > now + _AHEAD:
+        log.error(
+            "clock_moved",
+            source=source.value,
+            planned_until=until.isoformat(),
+            remedy="Nothing is lost, but fresh time waits until then. See that clocks are in step.",
+        )
 
 
 def plan_polls(settings: Settings, ledger: PlanLedger, announcer: Announcer, now: datetime) -> int:
@@ -94,6 +107,8 @@ def _planned(ledger: PlanLedger, needed: dict[Stream, Planner], now: datetime) -
 
 
 _PLANNED_AT_ONCE = 100
+_AHEAD = timedelta(minutes=10)
+"""no window is planned beyond now: so much may clocks of several hosts differ"""
 
 
 def _needed(
