@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -53,6 +53,9 @@ def check_all(world: World) -> Iterator[Check]:
     """
     settings = world.settings
     yield _configuration(settings)
+    yield from _overlooked(settings)
+    if missing := partner_missing(settings, settings.tenants.values()):
+        yield Check("feed", None, *missing)
     yield check_redis(settings)
     ledger = _guarded("ledger", lambda: _ledger(world))
     yield ledger
@@ -84,6 +87,34 @@ def _configuration(settings: Settings) -> Check:
         remedy = "Correct tenant_id, or remove one: it is collected twice, into two tables."
         return Check("configuration", None, f"{detail}; the same tenant_id in {twins}", remedy)
     return Check("configuration", True, detail)
+
+
+def _overlooked(settings: Settings) -> Iterator[Check]:
+    from trailkeeper.settings import overlooked
+
+    for text in overlooked(settings.folder):
+        found, _, remedy = text.partition(": ")
+        yield Check("configuration", None, found, f"{remedy[:1].upper()}{remedy[1:]}")
+
+
+def partner_missing(
+    settings: Settings, tenants: Iterable[TenantSettings]
+) -> tuple[str, str] | None:
+    """What it means for the feed of one of these that our own tenant is not named, and the remedy.
+
+    The feed counts the requests of all callers that name nobody together, so that it may answer
+    late or not at all (management-api-and-graph.md, section 1).
+    """
+    from trailkeeper.model.stream import Source
+
+    named = settings.service.partner_tenant_id is not None
+    if named or not any(Source.ACTIVITY in tenant.sources for tenant in tenants):
+        return None
+    return (
+        "service.partner_tenant_id is missing: the feed shares one quota among all callers that "
+        "name nobody, and may look as if it hung",
+        f"Set it to your own tenant's ID in {settings.folder}/trailkeeper.toml.",
+    )
 
 
 def _twins(settings: Settings) -> str:

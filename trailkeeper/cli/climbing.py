@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,11 @@ def climb(world: World, screen: Console, tenant: str, source: Source, as_json: b
     rungs: list[Rung] = []
     if not as_json:
         screen.print(f"{tenant} {source.value}", style="bold")
-    for rung in _rungs(world, tenant, source):
+    climbing = _rungs(world, tenant, source)
+    waits_for = _waits_for(world, tenant, source)
+    if not sys.stderr.isatty():
+        output.note(f"{tenant} {source.value}: {waits_for}")
+    while rung := _next(climbing, f"{tenant} {source.value}", waits_for):
         rungs.append(rung)
         if not as_json:
             _print_rung(screen, rung)
@@ -30,6 +35,23 @@ def climb(world: World, screen: Console, tenant: str, source: Source, as_json: b
     if any(rung.passed is False for rung in rungs):
         return Exit.PERSON
     return Exit.OTHER if _is_stuck(rungs) else Exit.DONE
+
+
+def _next(climbing: Iterator[Rung], title: str, waits_for: str) -> Rung | None:
+    """The next rung; on a terminal a line says meanwhile what is waited for, and for how long."""
+    if not sys.stderr.isatty():
+        return next(climbing, None)
+    with output.progress(title) as shown:
+        shown(0, 0, waits_for)
+        return next(climbing, None)
+
+
+def _waits_for(world: World, tenant: str, source: Source) -> str:
+    from trailkeeper.model.stream import Source
+
+    cloud = world.settings.cloud(world.settings.tenants[tenant])
+    api = {Source.EXCHANGE: cloud.exchange, Source.ACTIVITY: cloud.management}
+    return f"asking {cloud.login} and {api.get(source, cloud.graph)}, a minute or two at most …"
 
 
 def _is_stuck(rungs: Sequence[Rung]) -> bool:

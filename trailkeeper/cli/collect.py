@@ -95,6 +95,7 @@ def collect(
             most = world.settings.service.searches_per_tenant
             processes = pulling_processes(world.settings, most, stopping)
             pullers = open_until_done.enter_context(processes)
+        _say_who_asks(world.settings, asked)
         world.tenant(asked.tenant.name)  # refused before anything is planned or asked
         step = _step(world, stopping, pullers)
         added = step.plan(asked.tenant.name, asked.wanted)
@@ -152,6 +153,15 @@ def _asked(
         (Stream(name, each), Window(*asked, each.axis)) for each in sources if each in READABLE
     )
     return _Asked(tenant, asked, sources, tuple(wanted))
+
+
+def _say_who_asks(settings: Settings, asked: _Asked) -> None:
+    from trailkeeper.cli.checks import partner_missing
+    from trailkeeper.model.stream import Source
+
+    feeds = Source.ACTIVITY in asked.sources
+    if missing := partner_missing(settings, [asked.tenant] if feeds else []):
+        output.note("warning: " + ". ".join(missing))
 
 
 def _step(world: World, stopping: Flag, pullers: Mapping[Source, Pullers]) -> CollectStep:

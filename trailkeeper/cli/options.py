@@ -56,10 +56,14 @@ _LEVELS = ("critical", "info", "debug")  # a command says in its own words what 
 def read_settings(config: Path | None, verbose: int) -> Settings:
     """Set up logs and read the configuration. Raises `ConfigurationError`."""
     from trailkeeper import logs
-    from trailkeeper.settings import find_folder, load
+    from trailkeeper.cli import output
+    from trailkeeper.settings import find_folder, load, overlooked
 
     logs.configure(_LEVELS[min(verbose, 2)])
-    return load(find_folder(config))
+    folder = find_folder(config)
+    for text in overlooked(folder):
+        output.note(f"warning: {text}")
+    return load(folder)
 
 
 @contextmanager

@@ -173,11 +173,15 @@ def check(
 
       trailkeeper tenants check contoso --json
     """
+    from trailkeeper.cli.checks import partner_missing
+
     with opened(config, verbose) as world:
         settings = world.settings
         chosen = [settings.tenant(name)] if name else list(settings.tenants.values())
         if not chosen:
             output.note(f"no tenant is configured yet: write {settings.folder}/tenants/NAME.toml.")
+        if missing := partner_missing(settings, chosen):
+            output.note("warning: " + ". ".join(missing))
         screen = output.console()
         codes = [
             climb(world, screen, tenant.name, source, as_json)

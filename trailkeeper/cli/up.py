@@ -33,12 +33,14 @@ def up(config: ConfigOption = None) -> int:
     from trailkeeper import logs
     from trailkeeper.process.children import Supervisor
     from trailkeeper.process.stopping import StopRequest
-    from trailkeeper.settings import find_folder, load
+    from trailkeeper.settings import find_folder, load, overlooked
     from trailkeeper.supervisor.service import WORKER_STOP_SECONDS, running_service
 
     say = output.console().print
     settings = load(find_folder(config))
     logs.configure(settings.service.log_level)
+    for text in overlooked(settings.folder):
+        output.note(f"warning: {text}")
     if closed := settings.keep_private():
         output.note(
             f"closed to others: {output.counted(closed, 'part')} of {settings.service.data}"

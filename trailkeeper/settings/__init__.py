@@ -21,6 +21,7 @@ from trailkeeper.settings.environment import (
     name_folder,
 )
 from trailkeeper.settings.mail import GraphMailSettings, MailSettings, SmtpSettings
+from trailkeeper.settings.overlooked import overlooked
 from trailkeeper.settings.reading import load
 from trailkeeper.settings.service import ServiceSettings
 from trailkeeper.settings.tenant import (
@@ -53,4 +54,5 @@ __all__ = [
     "find_folder",
     "load",
     "name_folder",
+    "overlooked",
 ]

@@ -149,6 +149,31 @@ def from_pair(
     return certificate(leaf, PrivateSigner(checked), source)
 
 
+def from_keys(
+    keys: list[PrivateKeyTypes], certificates: list[x509.Certificate], source: str, now: datetime
+) -> Certificate:
+    """As `from_pair`, of several keys: the pair that is valid longest, whatever stands first.
+
+    A file that was only added to holds the old pair before the new one.
+    """
+    usable: list[Certificate] = []
+    refusal: NeedsPerson | None = None
+    for key in keys:
+        for leaf in certificates:
+            try:
+                usable.append(from_pair(key, [leaf], source, now))
+            except NeedsPerson as error:
+                refusal = refusal or error
+    if usable:
+        return max(usable, key=lambda each: each.not_after)
+    if len(keys) == 1 or refusal is None:
+        return from_pair(keys[0] if keys else None, certificates, source, now)
+    for key in keys:
+        if any(leaf.public_key() == key.public_key() for leaf in certificates):
+            return from_pair(key, certificates, source, now)  # says what is wrong with that pair
+    raise refusal
+
+
 def check_leaf(leaf: x509.Certificate, source: str, now: datetime) -> None:
     """Raises `NeedsPerson` unless the certificate's own key and dates can be used for a login."""
     check_public_key(leaf.public_key(), source)

@@ -12,11 +12,18 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
-from trailkeeper.errors import ConfigurationError
-from trailkeeper.microsoft.certificates.certificate import Certificate, from_pair, refused
+from trailkeeper.errors import ConfigurationError, NeedsPerson
+from trailkeeper.microsoft.certificates.certificate import (
+    Certificate,
+    from_keys,
+    refused,
+)
+from trailkeeper.microsoft.certificates.pfx_keys import pfx_keys
 from trailkeeper.model.text import utf8
 
 _LARGEST_FILE = 1 << 20
+_MOST_KEYS = 20
+"""each encrypted one costs its key derivation"""
 _PEM_KEY = re.compile(rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _PEM_CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
@@ -62,7 +69,15 @@ def looks_like_pkcs12(content: bytes) -> bool:
 def from_pkcs12(content: bytes, password: str | None, source: str, now: datetime) -> Certificate:
     """The certificate in a PFX, leaf picked by its key. Raises `NeedsPerson` (see `from_pair`)."""
     key, certificates = open_pkcs12(content, password, source)
-    return from_pair(key, certificates, source, now)
+    return from_keys(pkcs12_keys(key, content, password), certificates, source, now)
+
+
+def pkcs12_keys(
+    first: PrivateKeyTypes | None, content: bytes, password: str | None
+) -> list[PrivateKeyTypes]:
+    """Every key of a PFX that was opened; several lie in one that was only added to."""
+    keys = pfx_keys(content, password)
+    return keys if len(keys) > 1 else [first] if first else []
 
 
 def open_pkcs12(
@@ -114,7 +129,7 @@ def _hint(content: bytes) -> str:
 
 def from_pem(content: bytes, password: str | None, source: str, now: datetime) -> Certificate:
     """The certificate in a PEM text with key, chain in any order. Raises `NeedsPerson`."""
-    return from_pair(pem_key(content, password, source), pem_certificates(content), source, now)
+    return from_keys(pem_keys(content, password, source), pem_certificates(content), source, now)
 
 
 def pem_certificates(content: bytes) -> list[x509.Certificate]:
@@ -128,12 +143,23 @@ def pem_certificates(content: bytes) -> list[x509.Certificate]:
     return found
 
 
-def pem_key(content: bytes, password: str | None, source: str) -> PrivateKeyTypes | None:
-    """The first private key, decrypted; None when there is none. Raises `NeedsPerson`."""
-    match = _PEM_KEY.search(content[:_LARGEST_FILE])
-    if not match:
-        return None
-    block = match[0]
+def pem_keys(content: bytes, password: str | None, source: str) -> list[PrivateKeyTypes]:
+    """Every private key that can be read, decrypted. Raises `NeedsPerson` when none of several or
+    the only one can."""
+    blocks = [match[0] for match in _PEM_KEY.finditer(content[:_LARGEST_FILE])]
+    found: list[PrivateKeyTypes] = []
+    refusal: NeedsPerson | None = None
+    for block in blocks[:_MOST_KEYS]:
+        try:
+            found.append(_pem_key(block, password, source))
+        except NeedsPerson as error:
+            refusal = refusal or error
+    if refusal and not found:
+        raise refusal
+    return found
+
+
+def _pem_key(block: bytes, password: str | None, source: str) -> PrivateKeyTypes:
     encrypted = b"ENCRYPTED" in block
     secret = password.encode("utf-8") if password is not None and encrypted else None
     try:

@@ -18,13 +18,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from trailkeeper.errors import ConfigurationError, NeedsPerson
-from trailkeeper.microsoft.certificates.certificate import Certificate, from_pair, refused
+from trailkeeper.microsoft.certificates.certificate import (
+    Certificate,
+    from_keys,
+    refused,
+)
 from trailkeeper.microsoft.certificates.files import (
     looks_like_pem,
     looks_like_pkcs12,
     open_pkcs12,
     pem_certificates,
-    pem_key,
+    pem_keys,
+    pkcs12_keys,
     read_file,
 )
 
@@ -158,10 +163,10 @@ def _load(path: Path, wanted: str, password: str | None, now: datetime) -> Certi
     source = str(path)
     if looks_like_pkcs12(content):
         key, _ = open_pkcs12(content, password, source)
-        return from_pair(key, [leaf], source, now)
+        return from_keys(pkcs12_keys(key, content, password), [leaf], source, now)
     for place, text in _key_files(path, content):
-        if (key := pem_key(text, password, str(place))) is not None:
-            return from_pair(key, [leaf], source, now)
+        if keys := pem_keys(text, password, str(place)):
+            return from_keys(keys, [leaf], source, now)
     raise refused(
         f"the certificate {wanted} in {path} has no private key with it",
         f"Put the key beside it as {path.stem}.key, or export both as a .pfx.",
