@@ -21,6 +21,7 @@ from sandbox.faults import FaultBook
 from sandbox.parameters import Query
 from sandbox.search import SearchEngine
 from sandbox.tenants import Directory, Tenant
+from trailkeeper.errors import NotFinished
 from trailkeeper.model.density import Density
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.planning import Cadence, plan_range
@@ -171,6 +172,9 @@ class _Turn(Turn):
     def room(self) -> int:
         return self._run.room()
 
+    def newer_under_way(self) -> bool:
+        return self._run.newer_under_way(self._pull)
+
     def share(self, kept: Window, given: Sequence[Window]) -> bool:
         self._pull.new = replace(self._pull.new, window=kept)
         self._run.waiting += [replace(self._pull.new, window=each) for each in given]
@@ -190,14 +194,28 @@ class _Run:
         self.waiting = plan_range(STREAM, window, Cadence(), model.density)
         self._busy: dict[int, _Pull] = {}
         self._due: list[tuple[float, int]] = []
+        self._deferred: list[tuple[float, NewSegment]] = []
 
     def until_done(self) -> Cost:
-        while self.waiting or self._busy:
+        while self.waiting or self._busy or self._deferred:
+            self._due_again()
             while self.waiting and len(self._busy) < self.model.pace.allows(self.concurrency):
                 self._start()
+            if not self._busy:
+                self.cost.seconds = min(due for due, _ in self._deferred)
+                continue
             self.cost.seconds, number = heapq.heappop(self._due)
             self._resume(self._busy[number])
         return self.cost
+
+    def _due_again(self) -> None:
+        now = self.cost.seconds
+        self.waiting += [new for due, new in self._deferred if due <= now]
+        self._deferred = [each for each in self._deferred if each[0] > now]
+
+    def newer_under_way(self, pull: _Pull) -> bool:
+        end = pull.new.window.end
+        return any(other.new.window.start >= end for other in self._busy.values())
 
     def room(self) -> int:
         """As `trailkeeper.steps.places` counts."""
@@ -229,6 +247,10 @@ class _Run:
         """What is learned counts from the moment that a walk ends, not before."""
         pull.thread.join()
         model, walk = self.model, pull.walk
+        if isinstance(walk.interrupted, NotFinished) and not walk.findings:
+            due = self.cost.seconds + walk.interrupted.retry_after
+            self._deferred.append((due, pull.new))
+            return
         order = model.habits.order or walk.order.proven
         habits = replace(pull.habits, probed_at=NOW, order=order)
         model.habits = habits.doubting(walk.doubts).believing(walk.credibility)

@@ -47,6 +47,15 @@ def profile(name: str) -> Model:
     return made
 
 
+def empty_first_month() -> tuple[Model, Window]:
+    """Two months, the first empty, the second with 25,000 records; nothing is known of either."""
+    made = model()
+    both = Window(MONTH.start - timedelta(days=31), MONTH.end)
+    start, end = micros(MONTH.start), micros(MONTH.end)
+    additions.generate(made.tenant, "second month", start, end, 25_000 / 31, "steady")
+    return made, both
+
+
 def half_a_million() -> Model:
     """A Tuesday and a Wednesday of 500,000 records, 60,000 of them in ten minutes; the week before
     the month likewise."""

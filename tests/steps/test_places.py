@@ -137,3 +137,20 @@ def test_only_the_owner_can_share(ledger: SqlLedger, places: Places) -> None:
     with pytest.raises(LeaseLost):
         turn.share(hours(12, 24), [hours(0, 12)])
     assert [s.window for s in ledger.unfinished("contoso", hours(0, 24))] == [hours(0, 24)]
+
+
+def test_newer_time_is_under_way_while_its_lease_lives(ledger: SqlLedger, places: Places) -> None:
+    """Whoever came upon older time without a record waits for who asks for newer time: not for
+    older time, not for what waits itself, and not for a worker that has died."""
+    older = PlaceTurn(places, taken(ledger, hours(-24, 0)), Pace(), lambda: None)
+    assert not older.newer_under_way()
+    newer = PlaceTurn(places, taken(ledger, hours(0, 24)), Pace(), lambda: None)
+    assert older.newer_under_way()
+    assert not newer.newer_under_way()
+    ledger.release(newer.leased.lease, NOW, "", counts_as_attempt=False)
+    assert not older.newer_under_way()
+    again = ledger.lease(newer.leased.segment.id, "worker", NOW, NOW + HOUR / 2, MOST)
+    assert again
+    assert older.newer_under_way()
+    late = Places(ledger, HandClock(NOW + HOUR / 2), MOST)
+    assert not PlaceTurn(late, older.leased, Pace(), lambda: None).newer_under_way()

@@ -25,6 +25,11 @@ class Turn:
         less when those that wait take all places."""
         return 0
 
+    def newer_under_way(self) -> bool:
+        """Whether somebody asks for newer time of this stream now: what he finds may witness for
+        older time that is empty."""
+        return False
+
     def share(self, kept: Window, given: Sequence[Window]) -> bool:
         """From now on this pull owes `kept` only, and `given` are segments that others may take.
 

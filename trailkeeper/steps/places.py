@@ -16,7 +16,7 @@ import structlog
 
 from trailkeeper.errors import TrailkeeperError, Transient, Unavailable
 from trailkeeper.model.pace import Pace
-from trailkeeper.model.segment import Leased, NewSegment, SegmentState
+from trailkeeper.model.segment import Leased, NewSegment, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
@@ -25,6 +25,9 @@ from trailkeeper.ports.leasing import Leasing
 from trailkeeper.ports.notes import Notebook
 
 log = structlog.get_logger()
+
+_ALL = 10_000
+"""segments of one stream: more were never due at a time"""
 
 
 class SlotLedger(Leasing, Notebook, Protocol):
@@ -54,6 +57,21 @@ class Places:
         busy = sum(s.state is SegmentState.LEASED for s in mine)
         waiting = sum(s.state is SegmentState.PLANNED and s.due_at <= now for s in mine)
         return self.pace(stream).allows(self.most) - busy - waiting
+
+    def newer_under_way(self, segment: Segment) -> bool:
+        """Whether a segment of newer time of the same stream is under a live lease."""
+        stream, end = segment.stream, segment.window.end
+        newer = {
+            other.id
+            for other in self.ledger.unfinished(stream.tenant, _always(stream))
+            if other.state is SegmentState.LEASED
+            and other.stream == stream
+            and other.window.start >= end
+        }
+        if not newer:
+            return False
+        dead = self.ledger.due(self.clock.now(), _ALL, _ALL, stream)
+        return bool(newer - {other.id for other in dead})
 
     def went(self, stream: Stream, *, clean: bool) -> bool:
         """Adjust the stream's pace; whether it allows more now. Two workers at once may lose one
@@ -112,6 +130,11 @@ class PlaceTurn(Turn):
         with hint("room"):
             return self._places.free(self.leased.segment.stream)
         return 0  # type: ignore[unreachable]  # it is reached where the hint failed
+
+    def newer_under_way(self) -> bool:
+        with hint("newer"):
+            return self._places.newer_under_way(self.leased.segment)
+        return False  # type: ignore[unreachable]  # it is reached where the hint failed
 
     def share(self, kept: Window, given: Sequence[Window]) -> bool:
         """Narrow our segment and plan the others in one step; raises `LeaseLost`."""

@@ -19,6 +19,7 @@ from trailkeeper.errors import (
     ConfigurationError,
     Lost,
     NeedsPerson,
+    NotFinished,
     Throttled,
     TrailkeeperError,
     Transient,
@@ -38,6 +39,7 @@ from trailkeeper.model.search.answer.rows import (
 from trailkeeper.model.search.calls import Calls
 from trailkeeper.model.search.conclusions import Conclusions, Reopening
 from trailkeeper.model.search.emptiness.credibility import Credibility
+from trailkeeper.model.search.emptiness.newer import NewerFirst
 from trailkeeper.model.search.emptiness.parts import EmptyParts, WalkProbes
 from trailkeeper.model.search.full_second import FullSeconds
 from trailkeeper.model.search.order.full import FullAnswers
@@ -115,6 +117,9 @@ class SearchWalk:
             reopening,
             self._distrust,
         )
+        self._newer = NewerFirst(
+            self.port, turn, self.credibility, self._worklist, self._conclusions
+        )
         self._empty = EmptyParts(
             WalkProbes(self.port, self.calls, self._short, self._conclusions),
             self.limits,
@@ -160,7 +165,7 @@ class SearchWalk:
         except Lost as error:
             self._refusals.lost(part, error)
         except Transient as error:
-            if isinstance(error, Throttled) or not self._distrust.asks_again(part):
+            if isinstance(error, Throttled | NotFinished) or not self._distrust.asks_again(part):
                 return error
         except (NeedsPerson, ConfigurationError, Bug) as error:
             return error
@@ -182,6 +187,7 @@ class SearchWalk:
         elif keys_between(answer, part.window) or UNTIMED in answer.times:
             self._short.conclude(part, answer)
         else:
+            self._newer.wait(answer)
             self._empty.conclude(part, answer)
 
     def _enough(self) -> bool:
