@@ -1,12 +1,12 @@
 """One tenant takes 100 s for an answer, then one never ends its answers: what do others notice?
 
-    python -m benchmarks.slow_neighbour [--tenants 40] [--rate 20] [--seconds 60] [--workers 2]
+    python -m benchmarks.slow_neighbour [--tenants 40] [--rate 20] [--seconds 45] [--workers 2]
 
 One run of `trailkeeper up` over a sandbox, in three phases: all answer at once; one tenant's every
 answer, of its search and of its feed, takes 100 s; that one's answers do not come at all. Printed:
 the other tenants' time from contentCreated to in the lake, of the blobs created in each phase, and
-how far their p95 moved; and how long their segments waited from due to landed. Half a minute
-between phases counts for none.
+how far their p95 moved; and how long their segments waited from due to landed. A minute between
+phases counts for none.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sqlalchemy import create_engine, select
 
 from benchmarks import fleet
 from benchmarks.lab import Lab, lab
-from trailkeeper.model.blob import percentile
+from trailkeeper.model.feed.blob import percentile
 from trailkeeper.settings import load
 from trailkeeper.store.schema import segments
 
-WARM_UP = timedelta(seconds=60)
-BETWEEN = timedelta(seconds=30)
-GRACE = timedelta(seconds=90)
+BETWEEN = timedelta(seconds=60)
+"""until both of its sources were asked again, and the phase before has left nothing"""
+GRACE = timedelta(seconds=75)
 SLOW = "slow"
 PHASES = {"alone": 0, "slow": 100, "hostile": 86_400}
 """seconds that each of its answers takes"""
@@ -42,7 +42,6 @@ def main() -> None:
         _both_sources(found)
         found.control.set_volume(options.rate, tenants=[*names, SLOW])
         with fleet.running(found):
-            fleet.wait_until(datetime.now(UTC) + WARM_UP)
             spans = {name: _phase(found, takes, options.seconds) for name, takes in PHASES.items()}
             fleet.wait_until(datetime.now(UTC) + GRACE)
         fleet.keep_log(found, options.log)
@@ -53,17 +52,21 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tenants", type=int, default=40)
     parser.add_argument("--rate", type=float, default=20.0, help="records a second, overall")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of one phase that count")
+    parser.add_argument("--seconds", type=float, default=45.0, help="of one phase that count")
     parser.add_argument("--workers", type=int, default=2, help="pulling processes, as configured")
     parser.add_argument("--log", help="where to keep the service's log")
     return parser.parse_args()
 
 
 def _both_sources(found: Lab) -> None:
-    """The slow tenant is searched every minute too: it has more to do than it can."""
+    """The slow tenant is searched every minute too, and has been for days: it has more to do than
+    it can."""
     path = found.configuration / "tenants" / f"{SLOW}.toml"
-    both = path.read_text("utf-8").replace('["activity"]', '["exchange", "activity"]')
-    path.write_text(both, "utf-8")
+    since = (datetime.now(UTC) - timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lines = path.read_text("utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith(("since", "sources"))]
+    both = [f'since = "{since}"', 'sources = ["exchange", "activity"]', *kept]
+    path.write_text("\n".join(both) + "\n", "utf-8")
     main = found.configuration / "trailkeeper.toml"
     main.write_text(main.read_text("utf-8") + '\n[collection]\ninterval = "1m"\n', "utf-8")
 
