@@ -1,7 +1,8 @@
 """`python -m tests.fuzz [--seconds N] [--executions N] [--summary FILE] [TARGET…]`: fuzz and count.
 
 Each target is fuzzed in a process of its own, guided by what of our code an input reaches
-(atheris). What is found stays as a file in the folder that is named, and the exit code is 1.
+(atheris). What is found stays as a file in the folder that is named, and the exit code is 1. The
+counts are added to those that the summary holds, after each target.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _LONGEST_INPUT = 4096
 _UNIT_SECONDS = 10
 """an input that takes so long is a finding"""
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)|^#(\d+)\s", re.M)
+
+_ROW = re.compile(r"^\| ([a-z-]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", re.M)
 
 
 @dataclass(frozen=True)
@@ -59,22 +62,32 @@ def fuzz(name: str, seconds: int, executions: int, folder: Path) -> Fuzzed:
     return Fuzzed(name, max(counts, default=0), time.monotonic() - began, finding)
 
 
-def summary(results: list[Fuzzed]) -> Iterator[str]:
-    """The page that is kept: what was called how often."""
+def counted(page: str) -> dict[str, tuple[int, int, int]]:
+    """Target → executions, seconds and findings, as a summary holds them."""
+    rows = _ROW.findall(page)
+    return {name: tuple(int(n.replace(",", "")) for n in numbers) for name, *numbers in rows}  # type: ignore[misc]
+
+
+def added(before: dict[str, tuple[int, int, int]], new: Fuzzed) -> dict[str, tuple[int, int, int]]:
+    """The counts with one more run of a target."""
+    executions, seconds, found = before.get(new.name, (0, 0, 0))
+    sums = (executions + new.executions, seconds + round(new.seconds), found + bool(new.finding))
+    return {**before, new.name: sums}
+
+
+def summary(counts: dict[str, tuple[int, int, int]]) -> Iterator[str]:
+    """The page that is kept: what was called how often, over all runs."""
     yield "# Fuzzing: what was called how often"
     yield ""
-    yield "Written by `python -m tests.fuzz --summary FILE`; the targets: `tests/fuzz/targets.py`."
+    yield "Each run of `make fuzz` adds its counts. The targets: `tests/fuzz/targets.py`."
     yield ""
-    yield f"Day: {datetime.now(UTC):%Y-%m-%d}. Python {sys.version.split()[0]}, atheris."
+    yield f"Last run: {datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}, atheris."
     yield ""
     yield "| target | executions | seconds | findings |"
     yield "|---|---:|---:|---:|"
-    for each in results:
-        found = 1 if each.finding else 0
-        yield f"| {each.name} | {each.executions:,} | {each.seconds:,.0f} | {found} |"
-    total, seconds = sum(r.executions for r in results), sum(r.seconds for r in results)
-    found = sum(1 for r in results if r.finding)
-    yield f"| **all** | **{total:,}** | **{seconds:,.0f}** | **{found}** |"
+    sums = [sum(column) for column in zip(*counts.values(), strict=True)]
+    for name, (executions, seconds, found) in [*counts.items(), ("**all**", sums)]:
+        yield f"| {name} | {executions:,} | {seconds:,} | {found} |"
 
 
 def main() -> int:
@@ -83,26 +96,25 @@ def main() -> int:
     asked.add_argument("--seconds", type=int, default=60, help="for each target")
     asked.add_argument("--executions", type=int, default=-1, help="of each target, at most")
     asked.add_argument("--folder", type=Path, help="where inputs and findings are kept")
-    asked.add_argument("--summary", type=Path, help="a page that is written over")
+    asked.add_argument("--summary", type=Path, help="a page to which the counts are added")
     words = asked.parse_args()
     if importlib.util.find_spec("atheris") is None:
         asked.error(
             "atheris is not installed: it has a wheel for Linux on x86-64, Python 3.11-3.13"
         )
     folder = (words.folder or Path(tempfile.mkdtemp(prefix="fuzz-"))).absolute()
-    results = []
+    kept = words.summary.read_text("utf-8") if words.summary and words.summary.exists() else ""
+    counts, findings = counted(kept), 0
     for name in words.targets:
         result = fuzz(name, words.seconds, words.executions, folder)
-        results.append(result)
+        counts, findings = added(counts, result), findings + bool(result.finding)
         sys.stdout.write(f"{name}: {result.executions:,} in {result.seconds:.0f} s\n")
         if result.finding:
             sys.stdout.write(f"{result.finding}\nthe input lies in {folder}\n")
         sys.stdout.flush()
-    page = "\n".join(summary(results)) + "\n"
-    sys.stdout.write(page)
-    if words.summary:
-        words.summary.write_text(page, encoding="utf-8")
-    return 1 if any(result.finding for result in results) else 0
+        if words.summary:
+            words.summary.write_text("\n".join(summary(counts)) + "\n", encoding="utf-8")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":
