@@ -22,7 +22,7 @@ from sandbox.parameters import Query
 from sandbox.search import SearchEngine
 from sandbox.tenants import Directory, Tenant
 from trailkeeper.errors import NotFinished
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.pace import Pace
 from trailkeeper.model.planning import Cadence, plan_range
 from trailkeeper.model.search.answer.rows import Choice, SearchAnswer, SearchLimits, SessionAnswer

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailkeeper.model.density import HOURS, Density, hour_number
+from trailkeeper.model.measures.density import HOURS, Density, hour_number
 from trailkeeper.model.window import Window
 
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trailkeeper.model.density import Density, hour_number
+from trailkeeper.model.measures.density import Density, hour_number
 from trailkeeper.model.planning import Cadence, Frontier, cut_by_density, plan_range, plan_stream
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream

@@ -22,7 +22,7 @@ from tests.model.test_search_walk import (
     _spread,
 )
 from trailkeeper.errors import Lost
-from trailkeeper.model.density import Density, hour_number
+from trailkeeper.model.measures.density import Density, hour_number
 from trailkeeper.model.search.answer.rows import SearchAnswer, micros
 from trailkeeper.model.search.emptiness.credibility import HEARD, Credibility
 from trailkeeper.model.search.emptiness.sentinel import KEPT, Sentinel, Sentinels

@@ -18,7 +18,7 @@ from tests.model.test_search_walk import (
     _missing_but_proven,
     _spread,
 )
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.search.answer.doubt import Doubts
 from trailkeeper.model.search.answer.rows import Choice
 from trailkeeper.model.search.sharing import shares

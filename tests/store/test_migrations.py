@@ -21,8 +21,8 @@ from sqlalchemy import Engine, create_engine, text
 from tests.contract.ledger_words import CONTOSO, T0, new, plan
 from tests.servers.postgres import Postgres, find_binaries, postgres_server
 from trailkeeper.errors import ConfigurationError, TrailkeeperError, Unavailable
-from trailkeeper.model.density import density_key
 from trailkeeper.model.feed.blob import BlobState
+from trailkeeper.model.measures.density import density_key
 from trailkeeper.model.measures.lateness import arrival_topic, lateness_key
 from trailkeeper.model.report import ReportState
 from trailkeeper.model.segment import Purpose, SegmentState

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window

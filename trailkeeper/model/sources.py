@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from trailkeeper.model.density import Density
 from trailkeeper.model.feed import rules as feed
 from trailkeeper.model.feed.rules import FeedCadence
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.measures.lateness import Lateness
 from trailkeeper.model.planning import Cadence, Frontier, plan_range, plan_stream
 from trailkeeper.model.segment import Finding, NewSegment

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from trailkeeper.model.density import Density, density_key
+from trailkeeper.model.measures.density import Density, density_key
 from trailkeeper.model.measures.lateness import LATENESS_PREFIX, Lateness, lateness_key
 from trailkeeper.model.planning import Frontier
 from trailkeeper.model.segment import NewSegment, Purpose, Segment

@@ -22,7 +22,7 @@ from trailkeeper.microsoft.exchange.preflight import Ladder
 from trailkeeper.microsoft.http.sessions import Sessions
 from trailkeeper.microsoft.identity.token_source import TokenSource
 from trailkeeper.microsoft.records import RecordReader
-from trailkeeper.model.density import Density, density_key
+from trailkeeper.model.measures.density import Density, density_key
 from trailkeeper.model.search.answer.rows import (
     SECOND,
     UNTIMED,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.search.answer.rows import SearchAnswer
 from trailkeeper.model.search.emptiness.credibility import Credibility
 from trailkeeper.model.search.order.claim import Claim, hour_of, rows_by_hour

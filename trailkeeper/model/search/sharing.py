@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.search.calls import Calls
 from trailkeeper.model.search.conclusions import Conclusions
 from trailkeeper.model.search.order.claim import Claim

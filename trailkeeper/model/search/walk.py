@@ -24,7 +24,7 @@ from trailkeeper.errors import (
     TrailkeeperError,
     Transient,
 )
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.search.answer.distrust import Distrust
 from trailkeeper.model.search.answer.doubt import Doubts
 from trailkeeper.model.search.answer.held import HeldAnswers

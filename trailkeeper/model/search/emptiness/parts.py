@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from trailkeeper.errors import AnswerTooLarge, Lost
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.search.answer.distrust import Distrust
 from trailkeeper.model.search.answer.held import HeldAnswers
 from trailkeeper.model.search.answer.recheck import Recheck

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from trailkeeper.errors import AnswerTooLarge, Lost
-from trailkeeper.model.density import Density
+from trailkeeper.model.measures.density import Density
 from trailkeeper.model.search.answer.rows import SECOND, SearchAnswer, SearchLimits, keys_between
 from trailkeeper.model.search.emptiness.credibility import (
     MOST_PROBES,
