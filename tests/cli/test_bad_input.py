@@ -179,7 +179,9 @@ def test_a_data_folder_that_cannot_be_written(seeded: Line) -> None:
 def test_redis_gone(line: Line) -> None:
     """doctor fails with the address and without the password; --enqueue plans all the same."""
     main = line.config.folder / "trailkeeper.toml"
-    line.replace("[service]\n", '[service]\nredis = "redis://:hush@127.0.0.1:1/0"\n', main)
+    (line.config.folder / "redis-password").write_text("hush")
+    words = '[service]\nredis = "redis://127.0.0.1:1/0"\nredis_password = "file:redis-password"\n'
+    line.replace("[service]\n", words, main)
     doctor = line.run("doctor")
     assert doctor.code == 1
     assert "✗ redis: Redis cannot be used at 127.0.0.1:1/0" in doctor.out
