@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from sandbox import Sandbox
-from tests.configured import Configured
+from tests.configured import Configured, certificate, pfx
 from tests.faults.conductor.clock import RunClock
 from tests.faults.conductor.faults import Act, Kind
 from tests.faults.conductor.lives import WARM, Life, live
@@ -49,7 +49,7 @@ class Stage:
         self._forks.set_forkserver_preload(["tests.faults.conductor.lives", *WARM])
         self._template = folder / "ledger.db"
         open_database(f"sqlite:///{self._template}").dispose()
-        self._mailbox = Path(box.options.folder) / "mail"
+        pfx(certificate("nobody"))  # makes the run's key, before several threads would
         self._mailed: dict[Path, str] = {}
         self._counting = threading.Lock()
 
