@@ -36,8 +36,7 @@ def plan_of(seed: int) -> Plan:
     # First, so that no other life has done the work when they come to their steps.
     acts = [_kill(point, dice) for point in turn]
     acts += sorted((_other(dice) for _ in range(dice.randint(1, 3))), key=_when)
-    if any(act.crash_at.startswith(_NEEDS_DAMAGE) for act in acts):
-        acts.insert(0, _damage(dice))
+    acts = [part for act in acts for part in _prepared(act, dice)]
     # Spread: it takes many questions to prove that a long time holds nothing.
     rate, days = dice.choice([20, 60, 200]), tuple(n + dice.randint(0, 2) for n in range(0, 33, 6))
     return Plan(seed, rate, days, dice.choice([10, 16, 31]), tuple(acts), tuple(turn))
@@ -69,6 +68,11 @@ def _other(dice: random.Random) -> Act:
             return Act(kind, words={"mail": dice.choice(["greeting", "content", "answer"])})
         case _:
             return Act(kind, words={"hours": dice.choice([-72, -1, 1, 72])})
+
+
+def _prepared(act: Act, dice: random.Random) -> list[Act]:
+    """Something has to be damaged before it can be set aside."""
+    return [_damage(dice), act] if act.crash_at.startswith(_NEEDS_DAMAGE) else [act]
 
 
 def _damage(dice: random.Random) -> Act:
