@@ -87,7 +87,7 @@ class DeltaLake:
         """
         with lake_errors(f"merging {merge.tenant}"):
             table = self._tables.find_or_create(merge.tenant)
-            counts = _committed(table, merge)
+            counts = self._committed(table, merge)
             if counts is None:
                 counts = self._folded(merge, table, received(files))
             return counts
@@ -106,7 +106,16 @@ class DeltaLake:
                 raise
             _tell_refused(merge, storable.refused, error)
         table = self._tables.find_or_create(merge.tenant)
-        return _committed(table, merge) or self._stored(merge, table, storable.rows)
+        return self._committed(table, merge) or self._stored(merge, table, storable.rows)
+
+    def _committed(self, table: DeltaTable, merge: Merge) -> dict[int, MergeCounts] | None:
+        """As `_committed`; whoever made that commit may have ended before it was durable."""
+        found = _committed(table, merge)
+        if found is None:
+            return None
+        version, counts = found
+        self._make_durable(merge.tenant, table, version)
+        return counts
 
     def _stored(
         self, merge: Merge, table: DeltaTable, rows: pl.DataFrame
@@ -116,8 +125,7 @@ class DeltaLake:
         self._note_sightings(merge.tenant, folded)
         with durable("lake.commit"):
             _append(table, merge, folded, counts)
-        with durable("lake.fsync"):
-            self._make_durable(merge.tenant, table)
+        self._make_durable(merge.tenant, table)
         if table.version() % _JOIN_EVERY == 0:
             _join_small_files(table, merge, folded.new[PARTITION].unique().to_list())
             self._make_durable(merge.tenant, table)
@@ -168,10 +176,14 @@ class DeltaLake:
         with lake_errors(f"forgetting sightings of {tenant}"):
             self._sightings.forget(tenant, before)
 
-    def _make_durable(self, tenant: str, table: DeltaTable) -> None:
-        """An object store is durable by itself."""
+    def _make_durable(self, tenant: str, table: DeltaTable, since: int | None = None) -> None:
+        """The table's newest commit, or all from `since` on. An object store is durable by itself.
+
+        The log of an old one may be gone by now, which then proves that it was durable long ago.
+        """
         if self._tables.folder:
-            _make_durable(self._tables.folder / tenant, table)
+            with durable("lake.fsync"):
+                _make_durable(self._tables.folder / tenant, table, since)
 
     def export_jsonl(self, tenant: str, window: Window | None, out: BinaryIO) -> int:
         """One record a line by time, then Id; how many. The same state gives the same bytes."""
@@ -300,8 +312,8 @@ def _append(
     )
 
 
-def _committed(table: DeltaTable, merge: Merge) -> dict[int, MergeCounts] | None:
-    """The counts of the commit that made this merge; None when there is none.
+def _committed(table: DeltaTable, merge: Merge) -> tuple[int, dict[int, MergeCounts]] | None:
+    """Version and counts of the commit that made this merge; None when there is none.
 
     The number alone is no proof: a ledger restored from a backup hands out the same numbers for
     other segments. A merge whose commit is not found is simply made: what is stored already is
@@ -315,7 +327,8 @@ def _committed(table: DeltaTable, merge: Merge) -> dict[int, MergeCounts] | None
         for commit in commits:
             note = json.loads(commit.get(_NOTE, "{}"))
             if note.get("merge") == merge.id and note["entries"] == _fingerprint(merge):
-                return {int(key): MergeCounts(*count) for key, count in note["counts"].items()}
+                counts = {int(key): MergeCounts(*count) for key, count in note["counts"].items()}
+                return int(commit["version"]), counts
         if limit is None or len(commits) < limit:
             break
     return None
@@ -334,10 +347,16 @@ def _all_entries(merge: Merge, counts: dict[int, MergeCounts]) -> dict[int, Merg
     return {e.segment_id: counts.get(e.segment_id, MergeCounts()) for e in merge.entries}
 
 
-def _make_durable(folder: Path, table: DeltaTable) -> None:
-    """fsync what the commit wrote, before the ledger is told and the landing files may go."""
-    log = folder / "_delta_log" / f"{table.version():020d}.json"
-    actions = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    paths = [folder / action["add"]["path"] for action in actions if "add" in action]
-    for path in [*paths, *{path.parent for path in paths}, log, log.parent, folder]:
-        sync(path)
+def _make_durable(folder: Path, table: DeltaTable, since: int | None = None) -> None:
+    """fsync what the commits wrote, before the ledger is told and the landing files may go."""
+    newest = table.version()
+    for version in range(newest if since is None else since, newest + 1):
+        log = folder / "_delta_log" / f"{version:020d}.json"
+        if since is not None and not log.exists():  # cleaned up after a checkpoint
+            continue
+        actions = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        added = [folder / action["add"]["path"] for action in actions if "add" in action]
+        # A later commit may have replaced a file, and a vacuum removed it.
+        paths = [path for path in added if since is None or path.exists()]
+        for path in [*paths, *{path.parent for path in paths}, log, log.parent, folder]:
+            sync(path)
