@@ -53,11 +53,11 @@ def test_the_verdict_is_not_blind(tmp_path: Path) -> None:
     """A lost record, a doubled one, an altered one and a month that is mailed twice are seen."""
     export = tmp_path / "export.jsonl"
     export.write_text('{"Id":"1"}\n{"Id":"1"}\n{"Id":"3 "}\n', "utf-8")
-    verdict = Verdict(1, "steps", mails=2, complete=True)
+    verdict = Verdict(1, "steps", mails=2, months=1, complete=True)
     compare(verdict, ['{"Id":"1"}', '{"Id":"2"}', '{"Id":"3"}'], export)
     assert (verdict.lost, verdict.doubled, verdict.foreign) == (2, 1, 1)
-    assert len(verdict.failures()) == 3
-    good = Verdict(1, "steps", mails=1, complete=True)
+    assert len(verdict.failures()) == 3  # not allowed to, and not told
+    good = Verdict(1, "steps", mails=1, months=1, complete=True)
     compare(good, ['{"Id":"1"}', '{"Id":"1"}', '{"Id":"3 "}'], export)
     assert good.failures() == []
 

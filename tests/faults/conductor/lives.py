@@ -56,6 +56,8 @@ WARM = (
 log = structlog.get_logger()
 
 _MOST_ROUNDS = 60
+_TROUBLED_ROUNDS = 4
+"""a disk stays full for ever: no use in waiting for its end"""
 _RIVALS_IDLE = 5
 _PATIENCE = (1, 60, 300, 660, 3600, 3600, 7200, 14_400, 86_400)
 """seconds that an idle life lets pass, longer each time: leases end, back-offs, settling"""
@@ -153,7 +155,7 @@ class _Service:
 
     def until_done(self) -> bool:
         idle = 0
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_TROUBLED_ROUNDS if "bytes" in self._life.words else _MOST_ROUNDS):
             self._tick()
             worked = self._work()
             if self._done():

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sandbox import Sandbox
 from tests.configured import Configured
 from tests.e2e.running import Service, exported, is_proven, service, until
 from tests.faults.conductor.redis_proxy import RedisProxy
-from tests.faults.conductor.verdict import Verdict, compare, told_of_losses
+from tests.faults.conductor.verdict import Verdict, addressed, compare, told_of_losses
 from tests.servers.redis import RedisServer, redis_server
 from trailkeeper.messages import QUEUE_OF, Task
 from trailkeeper.model.report import Month
@@ -110,7 +111,6 @@ def play_service(seed: int, folder: Path) -> list[Verdict]:
     with _scene(tenants, month, folder, dice) as scene:
         played = dice.sample(sorted(FAULTS), 5)
         for name in played:
-            until(lambda: True, "a moment")
             time.sleep(dice.uniform(0.5, 2))
             FAULTS[name](scene)
         return [_judged(scene, seed, tenant, month, folder, played) for tenant in tenants]
@@ -156,9 +156,9 @@ def _judged(
     start, end = iso(window.start), iso(window.end)
     configuration = scene.running.configuration
 
-    def mails() -> int:
-        wanted = f"X-Sandbox-To: {tenant}@msp.example".encode()
-        return sum(wanted in path.read_bytes()[:2000] for path in scene.box.control.mail())
+    def mails() -> Counter[str]:
+        found = map(addressed, scene.box.control.mail())
+        return Counter(what for to, what in found if to == f"{tenant}@msp.example")
 
     until(
         lambda: is_proven(configuration, tenant, start, end),
@@ -166,8 +166,9 @@ def _judged(
         PATIENCE_SECONDS,
         nudge=scene.running.tick,
     )
-    until(lambda: mails() > 0, f"{tenant} mailed", PATIENCE_SECONDS, nudge=scene.running.tick)
-    verdict.complete, verdict.mails = True, mails()
+    until(lambda: mails(), f"{tenant} mailed", PATIENCE_SECONDS, nudge=scene.running.tick)
+    verdict.complete = True
+    verdict.months, verdict.mails = len(mails()), mails().total()
     target = folder / f"{tenant}.jsonl"
     exported(configuration, tenant, target)
     compare(verdict, [each["AuditData"] for each in scene.box.control.records(tenant)], target)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,14 @@ from tests.faults.conductor.faults import Act, Kind
 from tests.faults.conductor.lives import WARM, Life, live
 from tests.faults.conductor.mail_proxy import MailProxy
 from tests.faults.conductor.plan import Plan
-from tests.faults.conductor.verdict import MAIL_POINTS, Verdict, compare, proven, told_of_losses
+from tests.faults.conductor.verdict import (
+    MAIL_POINTS,
+    Verdict,
+    addressed,
+    compare,
+    proven,
+    told_of_losses,
+)
 from trailkeeper.model.report import Month
 from trailkeeper.model.window import iso
 from trailkeeper.store.database import open_database
@@ -50,7 +58,7 @@ class Stage:
         self._template = folder / "ledger.db"
         open_database(f"sqlite:///{self._template}").dispose()
         pfx(certificate("nobody"))  # makes the run's key, before several threads would
-        self._mailed: dict[Path, str] = {}
+        self._mailed: dict[Path, tuple[str, str]] = {}
         self._counting = threading.Lock()
 
     def play(self, plan: Plan) -> Verdict:
@@ -70,19 +78,13 @@ class Stage:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(self._template, target)
 
-    def mails_to(self, recipient: str) -> int:
+    def mails_to(self, recipient: str) -> Counter[str]:
+        """How often each month was mailed."""
         with self._counting:
             for path in self.box.control.mail():
                 if path not in self._mailed:
-                    self._mailed[path] = _recipient(path)
-            return sum(to == recipient for to in self._mailed.values())
-
-
-def _recipient(path: Path) -> str:
-    for line in path.read_bytes().splitlines()[:5]:
-        if line.startswith(b"X-Sandbox-To: "):
-            return line.removeprefix(b"X-Sandbox-To: ").decode()
-    return ""
+                    self._mailed[path] = addressed(path)
+            return Counter(what for to, what in self._mailed.values() if to == recipient)
 
 
 @dataclass
@@ -204,7 +206,8 @@ class _Run:
         truth = [each["AuditData"] for each in control.records(self.plan.tenant, start, end)]
         compare(verdict, truth, self.folder / "result.jsonl")
         proven(verdict, self.folder / "result.json")
-        verdict.mails = self.stage.mails_to(self.recipient)
+        mailed = self.stage.mails_to(self.recipient)
+        verdict.months, verdict.mails = len(mailed), mailed.total()
         verdict.told = told_of_losses(self.log)
         verdict.may_repeat |= self.proxy.answers_lost > 0
         for point in set(self.plan.must_hit) - set(verdict.hits):

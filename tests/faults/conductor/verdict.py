@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import default
 from pathlib import Path
 
 MAIL_POINTS = (
@@ -26,6 +28,8 @@ class Verdict:
     foreign: int = 0
     """exported lines that the sandbox never held"""
     mails: int = 0
+    months: int = 0
+    """that were mailed: a long run comes to the next one's end, too"""
     told: int = 0
     """`acceptance_lost` lines of the log"""
     may_repeat: bool = False
@@ -41,7 +45,7 @@ class Verdict:
 
     @property
     def mailed_twice(self) -> int:
-        return max(0, self.mails - 1)
+        return self.mails - self.months
 
     def failures(self) -> list[str]:
         """Empty when the run kept every promise."""
@@ -53,9 +57,9 @@ class Verdict:
         if not self.mails:
             found.append("the month was not mailed")
         if self.mailed_twice and not self.may_repeat:
-            found.append(f"mailed {self.mails} times, and no acceptance was lost")
+            found.append(f"{self.months} months in {self.mails} mails, and no acceptance was lost")
         if self.mailed_twice > self.told:
-            found.append(f"mailed {self.mails} times, told {self.told} times")
+            found.append(f"{self.months} months in {self.mails} mails, told {self.told} times")
         return found
 
 
@@ -79,3 +83,10 @@ def proven(verdict: Verdict, result: Path) -> None:
     if result.exists():
         said = json.loads(result.read_text("utf-8"))
         verdict.complete, verdict.gaps = said["complete"], said["gaps"]
+
+
+def addressed(path: Path) -> tuple[str, str]:
+    """To whom a kept message went, and which tenant's month it reports."""
+    with path.open("rb") as file:
+        message = BytesParser(policy=default).parse(file, headersonly=True)
+    return str(message["X-Sandbox-To"]), str(message["X-Trailkeeper-Report"])
