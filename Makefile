@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check bench bench-quick bench-fleet conductor nightly fuzz test-dates lock clean
+.PHONY: help setup demo test lint check bench bench-quick bench-fleet conductor mutants nightly fuzz test-dates lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-fleet: setup  ## a thousand tenants' feeds, and noisy neighbours: half an 
 SEEDS ?= 1000
 conductor: setup  ## SEEDS=1000 seeded runs of the service, killed and troubled: an hour
 	$(BIN)/python -m tests.faults.conductor --seeds $(SEEDS) --output benchmarks/conductor.json
+
+mutants: setup  ## small changes of model/ and steps/: does a test notice each? A sample, some minutes
+	$(BIN)/python -m benchmarks.mutants
 
 nightly: setup  ## the tests with many seeds, all on odd dates, and fuzzing: hours
 	$(PYTEST) -n 2 --dist loadgroup -m nightly --timeout 3600

@@ -147,7 +147,7 @@ def test_stretches_of_one_reason_that_do_not_touch_stay_apart() -> None:
     )
 
 
-@pytest.mark.parametrize(("read", "settled"), [(5, 0), (11, 5), (16, 10), (15.5, 9.5)])
+@pytest.mark.parametrize(("read", "settled"), [(5, 0), (6, 0), (11, 5), (16, 10), (15.5, 9.5)])
 def test_what_was_read_too_soon_is_provisional(read: float, settled: float) -> None:
     """It is complete, and late records may still come."""
     result = derived(found(0, 10, Verdict.COMPLETE, seen=T0 + read * HOUR), settle=6 * HOUR)

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from trailkeeper.model.segment import MergeCounts, Purpose, Verdict
+from trailkeeper.model.segment import (
+    Landed,
+    Lease,
+    Leased,
+    MergeCounts,
+    NewSegment,
+    Purpose,
+    Segment,
+    SegmentState,
+    Verdict,
+)
+from trailkeeper.model.stream import Source, Stream
+from trailkeeper.model.window import Window
+
+T0 = datetime(2026, 10, 5, tzinfo=UTC)
+STREAM = Stream("contoso", Source.EXCHANGE)
+HOUR = Window(T0, T0 + timedelta(hours=1))
 
 
 def test_fresh_time_goes_first_and_back_fill_last() -> None:
@@ -29,3 +47,14 @@ def test_counts_add_up_each_by_itself() -> None:
     """Received with received, and so on; nothing is mixed."""
     assert MergeCounts(1, 2, 3, 4) + MergeCounts(10, 20, 30, 40) == MergeCounts(11, 22, 33, 44)
     assert sum([MergeCounts(1)], MergeCounts()) == MergeCounts(1, 0, 0, 0)
+
+
+def test_what_is_not_said_of_a_segment() -> None:
+    """A new one is a first reading, due at once; a lease is no try of a parked source; an attempt
+    landed no row from outside its window, unless it says so."""
+    new = NewSegment(STREAM, HOUR, Purpose.COLLECT)
+    assert (new.round, new.due_at) == (0, None)
+    segment = Segment(1, STREAM, HOUR, Purpose.COLLECT, 0, SegmentState.LEASED, T0, 0)
+    assert segment.error == ""
+    assert Leased(segment, Lease(1, "worker", 1, HOUR.end)).parked is False
+    assert Landed(None, 0, 0, 1).foreign == 0

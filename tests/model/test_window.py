@@ -145,6 +145,9 @@ def test_pieces_are_cut_at_multiples_since_1970() -> None:
     found = list(window(50, 130).pieces(timedelta(hours=1)))
     assert found == [window(50, 60), window(60, 120), window(120, 130)]
     assert list(window(60, 120).pieces(timedelta(hours=1))) == [window(60, 120)]
+    thursday = T0 + timedelta(days=3)  # as the first of January 1970 was
+    weeks = list(Window(T0, T0 + timedelta(days=7)).pieces(timedelta(days=7)))
+    assert weeks == [Window(T0, thursday), Window(thursday, T0 + timedelta(days=7))]
 
 
 def test_union_joins_what_touches() -> None:
@@ -160,6 +163,7 @@ def test_subtract_leaves_what_lies_beside_the_holes() -> None:
     holes = [window(-5, 0), window(2, 3), window(5, 6), window(10, 12)]
     assert subtract([window(0, 10)], holes) == [window(0, 2), window(3, 5), window(6, 10)]
     assert subtract([window(0, 10)], [window(0, 10)]) == []
+    assert subtract([window(0, 10)], [window(-9, -5), window(20, 22)]) == [window(0, 10)]
     assert subtract([window(0, 10)], [window(-1, 4)]) == [window(4, 10)]
     assert subtract([window(0, 10)], [window(6, 11)]) == [window(0, 6)]
 

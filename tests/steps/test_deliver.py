@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 
 from tests.clocks import HandClock
 from tests.store.test_outbox import OCTOBER, RENDERED
-from trailkeeper.errors import DeliveryRefused, TrailkeeperError, Transient
+from trailkeeper.errors import AcceptanceLost, DeliveryRefused, TrailkeeperError, Transient
 from trailkeeper.model.report import Delivery
 from trailkeeper.steps.deliver import DeliverStep, DeliveryOutcome
 from trailkeeper.store.database import open_database
@@ -57,10 +58,12 @@ class Post:
 
     def due_after(self) -> timedelta:
         """How long from now on until the report is due again; to the minute."""
-        for minutes in range(10_000):
-            if self.outbox.due(self.clock.now() + minutes * MINUTE, 9):
-                return minutes * MINUTE
-        raise AssertionError("never due")
+        now = self.clock.now()
+        return MINUTE * bisect_left(
+            range(10_000),
+            True,
+            key=lambda minutes: bool(self.outbox.due(now + minutes * MINUTE, 9)),
+        )
 
 
 @pytest.fixture
@@ -126,7 +129,10 @@ def test_a_delivery_whose_worker_died_is_taken_after_ten_minutes(outbox: SqlOutb
     post.clock.time = T0 + 9 * MINUTE
     assert post.step(post.id) is DeliveryOutcome.NOT_OURS
     post.clock.time = T0 + 10 * MINUTE
-    assert post.step(post.id) is DeliveryOutcome.SENT
+    with capture_logs() as said:
+        assert post.step(post.id) is DeliveryOutcome.SENT
+    told = [line for line in said if line["event"] == "acceptance_lost"]
+    assert [line["message_id"] for line in told] == ["<1@msp.example>"]
 
 
 def test_a_refused_report_is_not_tried_again(outbox: SqlOutbox) -> None:
@@ -139,3 +145,24 @@ def test_a_refused_report_is_not_tried_again(outbox: SqlOutbox) -> None:
     assert (line["reason"], line["remedy"]) == ("no such mailbox", "Correct the recipients.")
     assert outbox.due(T0 + timedelta(days=9), 9) == []
     assert post.step(post.id) is DeliveryOutcome.NOT_OURS
+
+
+def test_a_lost_acceptance_is_told(outbox: SqlOutbox) -> None:
+    """The server may have taken the message: an operator who sees two copies finds the reason."""
+    post = Post(outbox, [AcceptanceLost("the connection ended before the reply")])
+    with capture_logs() as said:
+        assert post.step(post.id) is DeliveryOutcome.POSTPONED
+    assert [line["event"] for line in said] == ["acceptance_lost", "delivery_postponed"]
+    assert said[0]["reason"] == "the connection ended before the reply"
+
+
+def test_nothing_is_sent_for_a_tenant_that_is_refused(outbox: SqlOutbox) -> None:
+    """Whoever is asked first may stop a delivery: its records may be another customer's."""
+
+    def refuse(tenant: str) -> None:
+        raise Transient(f"{tenant} is somebody else by now")
+
+    post = Post(outbox)
+    step = DeliverStep(outbox, post.server, post.clock, refuse)
+    assert step(post.id) is DeliveryOutcome.POSTPONED
+    assert post.server.seen == []
