@@ -43,6 +43,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
 
 
 def test_there_are_three_walks() -> None:
+    """A page, a window and a month: the three ways through the service that the page tells."""
     assert len(WALKS) == 3
 
 
