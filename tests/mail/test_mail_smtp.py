@@ -16,6 +16,7 @@ import structlog
 from tests.mail.reports import MONTH, figures, month_report, write_csv
 from tests.servers.mailbox import Faults, Mailbox, mailbox
 from trailkeeper.errors import (
+    AcceptanceLost,
     ConfigurationError,
     DeliveryRefused,
     TrailkeeperError,
@@ -270,7 +271,7 @@ def test_connection_cut_after_data_repeats_the_same_bytes(rendered: Rendered) ->
     """When the outcome is unknown the second copy can be recognised: it is identical."""
     with mailbox(faults=Faults(drop_after_data=1)) as box:
         mailer = _mailer(box.port)
-        with pytest.raises(Transient, match="connection"):
+        with pytest.raises(AcceptanceLost, match="connection"):
             mailer.send(_delivery(rendered))
         mailer.send(_delivery(rendered, attempt=2))
     first, second = box.kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,13 @@ from structlog.testing import capture_logs
 
 from tests.clocks import HandClock
 from tests.store.test_outbox import OCTOBER, RENDERED
-from trailkeeper.errors import AcceptanceLost, DeliveryRefused, TrailkeeperError, Transient
+from trailkeeper.errors import (
+    AcceptanceLost,
+    DeliveryRefused,
+    LeaseLost,
+    TrailkeeperError,
+    Transient,
+)
 from trailkeeper.model.report import Delivery
 from trailkeeper.steps.deliver import DeliverStep, DeliveryOutcome
 from trailkeeper.store.database import open_database
@@ -32,7 +38,8 @@ class Server:
     errors: list[TrailkeeperError] = field(default_factory=list)
     seen: list[Delivery] = field(default_factory=list)
 
-    def send(self, delivery: Delivery) -> str:
+    def send(self, delivery: Delivery, still_ours: Callable[[], None]) -> str:
+        still_ours()
         self.seen.append(delivery)
         if self.errors:
             raise self.errors.pop(0)
@@ -119,7 +126,7 @@ def test_a_delivery_whose_worker_died_is_taken_after_ten_minutes(outbox: SqlOutb
         pass
 
     class Died(Server):
-        def send(self, delivery: Delivery) -> str:
+        def send(self, delivery: Delivery, still_ours: Callable[[], None]) -> str:
             raise DiedError
 
     post = Post(outbox)
@@ -131,8 +138,24 @@ def test_a_delivery_whose_worker_died_is_taken_after_ten_minutes(outbox: SqlOutb
     post.clock.time = T0 + 10 * MINUTE
     with capture_logs() as said:
         assert post.step(post.id) is DeliveryOutcome.SENT
-    told = [line for line in said if line["event"] == "acceptance_lost"]
-    assert [line["message_id"] for line in told] == ["<1@msp.example>"]
+    assert [line["event"] for line in said] == ["acceptance_lost", "report_sent"]
+
+
+def test_whoever_stood_still_past_the_lease_sends_nothing(outbox: SqlOutbox) -> None:
+    """Another worker has taken the delivery over: what wakes up between take and message gives
+    way, whether or not that one has sent it already."""
+    post = Post(outbox)
+
+    class Sleeper(Server):
+        def send(self, delivery: Delivery, still_ours: Callable[[], None]) -> str:
+            post.clock.time = T0 + 11 * MINUTE
+            assert post.step(post.id) is DeliveryOutcome.SENT
+            return super().send(delivery, still_ours)
+
+    sleeper = Sleeper()
+    with pytest.raises(LeaseLost):
+        DeliverStep(outbox, sleeper, post.clock)(post.id)
+    assert (len(post.server.seen), len(sleeper.seen)) == (1, 0)
 
 
 def test_a_refused_report_is_not_tried_again(outbox: SqlOutbox) -> None:

@@ -108,3 +108,20 @@ def test_two_workers_racing_store_each_record_once(tmp_path: Path) -> None:
         world.fold(merge)
     everything = {text for number in range(6) for text in page(number)}
     assert sorted(world.lines()) == sorted(everything)
+
+
+def test_a_commit_that_is_found_is_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever made it may have been killed before the fsync: a merge is not closed over a commit
+    that a power cut could still take."""
+    world = World(tmp_path)
+    merge = world.claim(world.land(columns(*page(0))))
+    counts = world.fold(merge)
+    synced: list[Path] = []
+    monkeypatch.setattr("trailkeeper.store.lake.sync", synced.append)
+    assert world.fold(merge) == counts
+    names = {path.name for path in synced}
+    written = {path.name for path in (tmp_path / "lake" / TENANT).rglob("*.parquet")}
+    assert written <= names
+    assert any(name.endswith("1.json") for name in names)

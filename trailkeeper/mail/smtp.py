@@ -76,7 +76,7 @@ class SmtpMailer:
     def _server(self) -> str:
         return f"{self._smtp.host}:{self._smtp.port}"
 
-    def send(self, delivery: Delivery) -> str:
+    def send(self, delivery: Delivery, still_ours: Callable[[], None] = lambda: None) -> str:
         """Hand over one message; the server's last reply, and who was refused, if anybody.
 
         Raises `Transient`, `DeliveryRefused`, and `ConfigurationError` for a missing secret.
@@ -84,7 +84,9 @@ class SmtpMailer:
         recipients, refusals = _checked(delivery)
         content = compose(delivery, self._sender, recipients)
         with self._translated(resend(delivery)), self._session() as session:
-            return self._hand_over(session, delivery, recipients, refusals, content)
+            refused = self._addressed(session, delivery, recipients, refusals, len(content))
+            still_ours()
+            return self._hand_over(session, delivery, refused, content)
 
     def check(self) -> str:
         """Connect, log in and say NOOP. Raises `Unavailable` with the remedy."""
@@ -149,18 +151,28 @@ class SmtpMailer:
                 f"{self._server} refuses the login: {reply}", remedy_for(reply), reply.label
             ) from None
 
-    def _hand_over(
+    def _addressed(
         self,
         session: smtplib.SMTP,
         delivery: Delivery,
         recipients: Sequence[Mailbox],
         refusals: list[_Refusal],
+        size: int,
+    ) -> list[_Refusal]:
+        """Name sender and recipients to the server; all that are refused, ours included."""
+        words = [f"SIZE={size}"] if session.has_extn("size") else []
+        _expect(session.mail(self._sender.address, words))
+        found = [*refusals, *_offered(session, recipients)]
+        self._give_up_or_wait(delivery, found)
+        return found
+
+    def _hand_over(
+        self,
+        session: smtplib.SMTP,
+        delivery: Delivery,
+        refusals: Sequence[_Refusal],
         content: bytes,
     ) -> str:
-        size = [f"SIZE={len(content)}"] if session.has_extn("size") else []
-        _expect(session.mail(self._sender.address, size))
-        refusals += _offered(session, recipients)
-        self._give_up_or_wait(delivery, refusals)
         _allow_for_upload(session, self._smtp, len(content))
         reply = self._accepted(session, content)
         for refusal in refusals:

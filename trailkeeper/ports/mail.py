@@ -18,8 +18,12 @@ class Renderer(Protocol):
 
 
 class Mailer(Protocol):
-    def send(self, delivery: Delivery) -> str:
-        """Hand over one message; the server's reply. Raises `Transient`, `DeliveryRefused`."""
+    def send(self, delivery: Delivery, still_ours: Callable[[], None]) -> str:
+        """Hand over one message; the server's reply. Raises `Transient`, `DeliveryRefused`.
+
+        `still_ours` is called right before the message itself is sent, and raises what ends the
+        try: a process that stood still meanwhile may have been taken for dead.
+        """
         ...
 
     def check(self) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 import structlog
 
-from trailkeeper.errors import AcceptanceLost, DeliveryRefused, TrailkeeperError
+from trailkeeper.errors import AcceptanceLost, DeliveryRefused, LeaseLost, TrailkeeperError
 from trailkeeper.model.report import Delivery
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.mail import Mailer
@@ -53,7 +54,7 @@ class DeliverStep:
                 _tell_lost(delivery, "the process that sent it ended, or stood still, meanwhile")
             try:
                 self.require(delivery.tenant)
-                reply = self.mailer.send(delivery)
+                reply = self.mailer.send(delivery, partial(self._still_ours, now + SENDING_LEASE))
             except DeliveryRefused as error:
                 self.outbox.refused(delivery, self.clock.now(), str(error))
                 log.error("report_refused", reason=error.summary, remedy=error.remedy)
@@ -68,6 +69,14 @@ class DeliverStep:
             self.outbox.sent(delivery, self.clock.now(), reply)
             log.info("report_sent", recipients=len(delivery.recipients), reply=reply)
             return DeliveryOutcome.SENT
+
+    def _still_ours(self, deadline: datetime) -> None:
+        """Nothing is sent by a process that stood still until another one may have taken over."""
+        if self.clock.now() >= deadline:
+            raise LeaseLost(
+                "this process stood still for longer than a delivery may take",
+                "Nothing to do: whoever takes the delivery next carries on.",
+            )
 
 
 def _tell_lost(delivery: Delivery, reason: str) -> None:

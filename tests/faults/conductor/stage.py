@@ -149,7 +149,8 @@ class _Run:
     def played(self) -> Verdict:
         for act in self.plan.acts:
             self.verdict.played.append(f"{act.kind} {act.crash_at} {act.words or ''}".strip())
-            _PLAYERS.get(act.kind, _Run.one_life)(self, act)
+            player = _PLAYERS.get(act.kind, _Run.one_life)
+            (_Run.network if "network" in act.words else player)(self, act)
         self._finish()
         return self._judged()
 
@@ -274,7 +275,6 @@ def _stops(process: BaseProcess) -> bool:
 _PLAYERS: dict[Kind, Callable[[_Run, Act], None]] = {
     Kind.STOP: _Run.stopped,
     Kind.RIVALS: _Run.rivals,
-    Kind.NETWORK: _Run.network,
     Kind.MAIL_CUT: _Run.mail_cut,
     Kind.FSYNC: _Run.refused,
     Kind.RENAME: _Run.refused,
