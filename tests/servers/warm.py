@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _REQUEST_BYTES = 1 << 20
-_LATER = ("lake", "spreadsheet", "chart", "render", "migrations", "__main__")
+_LATER = ("lake", "store.review", "spreadsheet", "chart", "render", "migrations", "__main__")
 _STARTS_THREADS = ("polars", "deltalake", "matplotlib", "numpy")
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "Render one tenant's month into a folder; with --send, mail it.",
     "export": "Write the stored records: each once, in order.",
     "tenants": "The fleet: list, check, pause, resume, remove.",
+    "rules": "The rules of the monthly review: check them on their own examples.",
     "certificate": "Key pairs for app registrations: create, show, list.",
     "doctor": "Look at every part this installation rests on.",
 }

@@ -1,0 +1,1 @@
+"""Rules as data: read in Sigma's format, checked against their own examples."""
