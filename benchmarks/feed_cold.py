@@ -179,7 +179,7 @@ def _ours(found: Lab, window: Window, name: str, records: int, pullers: int) -> 
     world = World(load(configuration))
     length = world.settings.collection.feed_cadence().segment_length
     segments = [NewSegment(STREAM, piece, Purpose.BACKFILL) for piece in window.pieces(length)]
-    world.ledger.plan(STREAM, lambda frontier: segments, world.clock.now())
+    world.ledger.plan(STREAM, lambda watermark: segments, world.clock.now())
     world.close()
     workers = [
         subprocess.Popen(

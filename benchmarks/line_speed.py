@@ -118,7 +118,7 @@ def _run_line(world: World, client: object, window: Window) -> MergeCounts:
     assert isinstance(source, ExchangeSource)
     source.client = lambda tenant: client  # type: ignore[method-assign, assignment, return-value]
     segments = [NewSegment(STREAM, hour, Purpose.COLLECT) for hour in window.pieces(HOUR)]
-    world.ledger.plan(STREAM, lambda frontier: segments, world.clock.now())
+    world.ledger.plan(STREAM, lambda watermark: segments, world.clock.now())
     service, known = world.settings.service, world.settings.collection.known(1)
     step = CollectStep(
         world.ledger, world.clock, world.pull, world.merge, "benchmark", 1, known, service.lease
@@ -213,7 +213,7 @@ from trailkeeper.model.window import Window, parse_instant
 world = open_world()
 stream = Stream(sys.argv[1], Source.EXCHANGE)
 segment = NewSegment(stream, Window(*map(parse_instant, sys.argv[2:4])), Purpose.COLLECT)
-world.ledger.plan(stream, lambda frontier: [segment], world.clock.now())
+world.ledger.plan(stream, lambda watermark: [segment], world.clock.now())
 (segment_id,) = world.ledger.planned_ids([segment])
 world.pull(segment_id, "benchmark")
 heavy = [name for name in ("polars", "deltalake") if name in sys.modules]

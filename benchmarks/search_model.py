@@ -2,8 +2,9 @@
 
 Rows stay numbers: nothing is rendered, sent or parsed, so that a month of millions of records is
 walked in seconds. What is asked, in which order and for how many rows is what the service asks:
-`SearchWalk`, `plan_range`, `follow_ups`, `Pace`, `Density` and `SearchHabits` are the real ones.
-Time is simulated: a call takes `seconds_per_call` + rows × `seconds_per_row`, nothing else does.
+`SearchWalk`, `plan_range`, `follow_ups`, `ConcurrencyLimit`, `Density` and `SearchHabits` are the
+real ones. Time is simulated: a call takes `seconds_per_call` + rows × `seconds_per_row`, nothing
+else does.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from sandbox.parameters import Query
 from sandbox.search import SearchEngine
 from sandbox.tenants import Directory, Tenant
 from trailkeeper.errors import NotFinished
+from trailkeeper.model.concurrency import ConcurrencyLimit
 from trailkeeper.model.measures.density import Density
-from trailkeeper.model.pace import Pace
 from trailkeeper.model.planning import Cadence, plan_range
 from trailkeeper.model.search.answer.rows import Choice, SearchAnswer, SearchLimits, SessionAnswer
 from trailkeeper.model.search.habits import SearchHabits
@@ -61,7 +62,7 @@ class Model:
     seconds_per_row: float = 0.0
     density: Density = field(default_factory=Density)
     habits: SearchHabits = field(default_factory=SearchHabits)
-    pace: Pace = field(default_factory=Pace)
+    pace: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
 
     def records(self, window: Window) -> int:
         start, end = micros(window.start), micros(window.end)
@@ -167,7 +168,9 @@ class _Turn(Turn):
 
     def answered(self, *, clean: bool) -> None:
         model, ceiling = self._run.model, self._run.concurrency
-        model.pace = model.pace.after_clean(ceiling) if clean else model.pace.after_trouble()
+        model.concurrency = (
+            model.concurrency.after_clean(ceiling) if clean else model.concurrency.after_trouble()
+        )
 
     def room(self) -> int:
         return self._run.room()
@@ -199,7 +202,9 @@ class _Run:
     def until_done(self) -> Cost:
         while self.waiting or self._busy or self._deferred:
             self._due_again()
-            while self.waiting and len(self._busy) < self.model.pace.allows(self.concurrency):
+            while self.waiting and len(self._busy) < self.model.concurrency.allows(
+                self.concurrency
+            ):
                 self._start()
             if not self._busy:
                 self.cost.seconds = min(due for due, _ in self._deferred)
@@ -218,8 +223,8 @@ class _Run:
         return any(other.new.window.start >= end for other in self._busy.values())
 
     def room(self) -> int:
-        """As `trailkeeper.steps.places` counts."""
-        allowed = self.model.pace.allows(self.concurrency)
+        """As `trailkeeper.steps.slots` counts."""
+        allowed = self.model.concurrency.allows(self.concurrency)
         return allowed - len(self._busy) - len(self.waiting)
 
     def elapse(self, pull: _Pull, seconds: float) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 from benchmarks.search_model import Cost, Model
 from benchmarks.search_profiles import MONTH, PROFILES, TWO_DAYS, WEEK, half_a_million, profile
-from trailkeeper.model.pace import START
+from trailkeeper.model.concurrency import START
 from trailkeeper.model.window import Window
 
 CONCURRENCY = 3

@@ -186,17 +186,17 @@ def test_tasks_sent_are_the_tasks_registered(configuration: dict[str, str]) -> N
 
 
 def test_compactions_wait_for_their_turn() -> None:
-    """Nothing announces one again for six hours: its message outlives a queue of many minutes, and
-    is gone before the next twelfth's; what a sweep repeats is gone in two minutes."""
+    """Nothing enqueues one again for six hours: its message outlives a queue of many minutes, and
+    is gone before the next twelfth's; what a reconciliation repeats is gone in two minutes."""
     from celery import Celery
 
-    from worker.announcer import CeleryAnnouncer
+    from worker.enqueuer import CeleryEnqueuer
 
     queue = Celery("test", broker="memory://", set_as_current=False)
     queue.conf.task_create_missing_queues = True
-    announcer, sent_at = CeleryAnnouncer(queue), datetime.now(UTC)
-    announcer.compact("contoso")
-    announcer.merge("contoso")
+    enqueuer, sent_at = CeleryEnqueuer(queue), datetime.now(UTC)
+    enqueuer.compact("contoso")
+    enqueuer.merge("contoso")
     left = {}
     with queue.connection_for_read() as connection:
         for name in (Queue.REPORT, Queue.MERGE):
@@ -233,7 +233,7 @@ def test_a_pulling_worker_loads_no_tables(configuration: dict[str, str]) -> None
 
 
 def test_a_planning_worker_loads_no_tables(configuration: dict[str, str]) -> None:
-    """One that has planned and announced a tenant's work has none of what makes a keeping worker
+    """One that has planned and enqueued a tenant's work has none of what makes a merge worker
     heavy."""
     folder = Path(configuration["TRAILKEEPER_CONFIG"])
     (folder / "trailkeeper.toml").write_text(
@@ -250,9 +250,9 @@ def test_a_planning_worker_loads_no_tables(configuration: dict[str, str]) -> Non
     code = (
         "import json, sys\n"
         "from worker import tasks\n"
-        "from worker.announcer import CeleryAnnouncer\n"
+        "from worker.enqueuer import CeleryEnqueuer\n"
         "for name in ('pull', 'merge', 'deliver', 'report', 'compact', 'months'):\n"
-        "    setattr(CeleryAnnouncer, name, lambda self, *words: None)\n"
+        "    setattr(CeleryEnqueuer, name, lambda self, *words: None)\n"
         "for name in ('collect', 'feeds', 'months', 'compact'):\n"
         "    getattr(tasks, f'tick_{name}')()\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
@@ -260,7 +260,7 @@ def test_a_planning_worker_loads_no_tables(configuration: dict[str, str]) -> Non
     said = _in_fresh_process(code, **configuration)
     loaded = set(json.loads(said.splitlines()[-1]))
     assert said.count("task_finished") == 4
-    assert re.search(r"planned [1-9]\d*, announced [1-9]", said), said
+    assert re.search(r"planned [1-9]\d*, enqueued [1-9]", said), said
     assert "sqlalchemy" in loaded
     assert loaded.isdisjoint({"polars", "deltalake", "pandas", "pyarrow", "matplotlib", "sandbox"})
 
@@ -424,7 +424,6 @@ def test_the_log_reference_names_every_event() -> None:
         "sent",
         "lost",
         "taken_over",
-        "lock_left",
         "cache_local",
         "cache_unreachable",
         "cache_unreadable",

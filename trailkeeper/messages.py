@@ -24,17 +24,17 @@ class Queue(StrEnum):
 
 class Task(StrEnum):
     TICK_COLLECT = "trailkeeper.tick_collect"
-    """plan fresh windows, announce everything the ledger says is due"""
+    """plan fresh windows, enqueue everything the ledger says is due"""
     TICK_FEEDS = "trailkeeper.tick_feeds"
-    """plan the feeds whose turn it is, and announce them"""
+    """plan the feeds whose turn it is, and enqueue them"""
     TICK_MONTHS = "trailkeeper.tick_months"
-    """announce months that ended, settled and are not reported yet"""
+    """enqueue months that ended, settled and are not reported yet"""
     TICK_CERTIFICATES = "trailkeeper.tick_certificates"
     """look at some of the certificates, and say which of them end"""
     TICK_REAP = "trailkeeper.tick_reap"
     """remove what nobody needs any more"""
     TICK_COMPACT = "trailkeeper.tick_compact"
-    """announce the tables whose turn it is to be compacted"""
+    """enqueue the tables whose turn it is to be compacted"""
     PULL_SEGMENT = "trailkeeper.pull_segment"
     MERGE_TENANT = "trailkeeper.merge_tenant"
     REPORT_MONTH = "trailkeeper.report_month"
@@ -46,12 +46,12 @@ TICKS = frozenset(task for task in Task if task.value.startswith("trailkeeper.ti
 """what beat sends"""
 
 EXPIRES_SECONDS = 90
-"""A message older than this is dropped unread: the next sweep has announced the same thing again,
-and a queue that nobody drains does not grow without end."""
+"""A message older than this is dropped unread: the next reconciliation has enqueued the same thing
+again, and a queue that nobody drains does not grow without end."""
 
 COMPACTION_EXPIRES_SECONDS = 900
-"""No sweep announces a compaction again: its tenant's next turn is six hours later, in the same
-order. Half of the time until the next twelfth's turn; the other half is left to reports, which
+"""No reconciliation enqueues a compaction again: its tenant's next turn is six hours later, in the
+same order. Half of the time until the next twelfth's turn; the other half is left to reports, which
 share its queue."""
 
 QUEUE_OF: dict[Task, Queue] = {

@@ -1,7 +1,7 @@
 """The last resort: a task that runs for hours is killed with its process, and said so.
 
 Every exchange with another machine has its own deadline, so this is met by what nobody has thought
-of. Nothing is lost by it: the lease runs out, and the next sweep announces the work again.
+of. Nothing is lost by it: the lease runs out, and the next reconciliation enqueues the work again.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ def say_killed(
         task=str(getattr(sender, "name", "")),
         ids=ids,
         seconds=exception.args[0] if exception.args else None,
-        remedy="The ledger has it announced again by itself. Report this when it happens again.",
+        remedy="The ledger has it enqueued again by itself. Report this when it happens again.",
     )

@@ -15,21 +15,21 @@ from trailkeeper.messages import TICKS, Task
 from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.sources import rules_of
 from trailkeeper.model.stream import Stream
-from trailkeeper.ports.announcer import Announcer
+from trailkeeper.ports.enqueuer import Enqueuer
 from trailkeeper.ports.ledger import Ledger
 from trailkeeper.settings import Settings
 from trailkeeper.steps.compact import whose_turn
 from trailkeeper.steps.plan import (
-    announce_due,
-    announce_more,
-    announce_next,
+    enqueue_due,
+    enqueue_more,
+    enqueue_next,
     plan_polls,
     plan_tenants,
 )
 from trailkeeper.steps.pull import Outcome
 from trailkeeper.ticks import TickCounter
-from worker.announcer import CeleryAnnouncer
 from worker.app import app
+from worker.enqueuer import CeleryEnqueuer
 from worker.verdicts import TaskVerdict, verdict
 from worker.world import open_world, settings
 
@@ -89,18 +89,18 @@ def _run(step: Callable[..., str | None], ids: tuple[object, ...]) -> None:
     log.info("task_finished", ids=list(ids), outcome=outcome, seconds=seconds)
 
 
-def _announcer() -> CeleryAnnouncer:
-    return CeleryAnnouncer(app)
+def _enqueuer() -> CeleryEnqueuer:
+    return CeleryEnqueuer(app)
 
 
 @task(Task.TICK_COLLECT)
 def tick_collect(world: World) -> str:
-    """Plan fresh windows, then announce everything that is due."""
+    """Plan fresh windows, then enqueue everything that is due."""
     now = world.clock.now()
     planned = plan_tenants(_ours_told(world), world.ledger, READABLE, now)
-    sent = announce_due(world.settings, world.ledger, world.outbox, _announcer(), now)
+    sent = enqueue_due(world.settings, world.ledger, world.outbox, _enqueuer(), now)
     world.metrics()
-    return f"planned {planned}, announced {sent.segments}+{sent.merges}+{sent.deliveries}"
+    return f"planned {planned}, enqueued {sent.segments}+{sent.merges}+{sent.deliveries}"
 
 
 def _ours_told(world: World) -> Settings:
@@ -112,19 +112,19 @@ def _ours_told(world: World) -> Settings:
 
 @task(Task.TICK_FEEDS)
 def tick_feeds(world: World) -> str:
-    """Plan and announce the feeds whose turn it is."""
-    sent = plan_polls(world.identify.ours(), world.ledger, _announcer(), world.clock.now())
-    return f"{sent} planned and announced"
+    """Plan and enqueue the feeds whose turn it is."""
+    sent = plan_polls(world.identify.ours(), world.ledger, _enqueuer(), world.clock.now())
+    return f"{sent} planned and enqueued"
 
 
 @task(Task.TICK_MONTHS)
 def tick_months(world: World) -> str:
-    """Announce every month that is due."""
+    """Enqueue every month that is due."""
     refused = world.identify.refused()
     months = world.close_months.due(world.clock.now())
     due = [(tenant, month) for tenant, month in months if tenant.name not in refused]
     for tenant, month in due:
-        _announcer().report(tenant.name, month)
+        _enqueuer().report(tenant.name, month)
     return f"{len(due)} due"
 
 
@@ -146,8 +146,8 @@ def tick_compact(world: World) -> str:
     ours = world.identify.ours().tenants
     tenants = [t for t in whose_turn(world.settings.tenants, world.clock.now()) if t in ours]
     for tenant in tenants:
-        _announcer().compact(tenant)
-    return f"{len(tenants)} announced"
+        _enqueuer().compact(tenant)
+    return f"{len(tenants)} enqueued"
 
 
 @task(Task.PULL_SEGMENT)
@@ -156,42 +156,42 @@ def pull_segment(world: World, segment_id: int) -> str:
     if not found:  # its tenant was removed
         return Outcome.NOT_OURS.value
     (segment,) = found
-    more = partial(_announce, announce_more, world, segment.stream)
+    more = partial(_enqueue, enqueue_more, world, segment.stream)
     outcome = world.pull.of(segment, world.owner, more)
     tenant = segment.stream.tenant
     if outcome is Outcome.LANDED:
-        _announcer().merge(tenant)
+        _enqueuer().merge(tenant)
     elif outcome is Outcome.EMPTY:  # it may be what a month waited for
-        _announce_months(world, tenant)
+        _enqueue_months(world, tenant)
     if outcome is not Outcome.NOT_OURS and not _is_short(segment):
-        _announce(announce_next, world, segment.stream)
+        _enqueue(enqueue_next, world, segment.stream)
     return outcome.value
 
 
-_Announce = Callable[[Settings, Ledger, Announcer, Stream, datetime], None]
+_Enqueue = Callable[[Settings, Ledger, Enqueuer, Stream, datetime], None]
 
 
-def _announce(which: _Announce, world: World, stream: Stream) -> None:
-    which(world.settings, world.ledger, _announcer(), stream, world.clock.now())
+def _enqueue(which: _Enqueue, world: World, stream: Stream) -> None:
+    which(world.settings, world.ledger, _enqueuer(), stream, world.clock.now())
 
 
 def _is_short(segment: Segment) -> bool:
     """A minute of a feed, or an hour listed again: looking for what queues up behind it costs more
-    than the pull itself. What a large one leaves over was announced when it was cut."""
+    than the pull itself. What a large one leaves over was enqueued when it was cut."""
     return rules_of(segment.stream.source).polled and segment.purpose in _SHORT
 
 
-def _announce_months(world: World, tenant: str) -> None:
+def _enqueue_months(world: World, tenant: str) -> None:
     """Only where one is due: a thousand feeds bring something every minute."""
     if any(world.close_months.of_tenant(tenant, world.clock.now())):
-        _announcer().months()
+        _enqueuer().months()
 
 
 @task(Task.MERGE_TENANT)
 def merge_tenant(world: World, tenant: str) -> str:
     counts = world.merge(tenant, world.owner)
     if counts.received:
-        _announce_months(world, tenant)
+        _enqueue_months(world, tenant)
     return f"stored {counts.stored} of {counts.received}"
 
 
@@ -204,7 +204,7 @@ def report_month(world: World, tenant: str, month: str) -> str:
     outbox_id = world.report.enqueue(world.settings.tenant(tenant), due[month])
     if outbox_id is None:
         return "already reported"
-    _announcer().deliver(outbox_id)
+    _enqueuer().deliver(outbox_id)
     return "queued"
 
 

@@ -1,7 +1,7 @@
 """What becomes of a task whose step raised: one table for all of them.
 
-A task is never retried by Celery. What is unfinished is in the ledger, and the next sweep announces
-it again; a retry in the queue would only be a second opinion about when.
+A task is never retried by Celery. What is unfinished is in the ledger, and the next reconciliation
+enqueues it again; a retry in the queue would only be a second opinion about when.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trailkeeper.errors import (
 
 class TaskVerdict(StrEnum):
     AGAIN = "again"
-    """the ledger still has it; the next sweep announces it"""
+    """the ledger still has it; the next reconciliation enqueues it"""
     DROPPED = "dropped"
     """somebody else has it"""
     PARKED = "parked"

@@ -233,7 +233,7 @@ def test_work_handed_over_is_planned_and_left_alone(seeded: Line, box: Sandbox) 
 
 def test_work_is_handed_over_to_workers_that_answer(seeded: Line) -> None:
     """Nothing is promised, and the remedy is named, while there is no worker or only one that
-    waits for what nobody would announce; with both, the beginning is."""
+    waits for what nobody would enqueue; with both, the beginning is."""
     main = seeded.config.folder / "trailkeeper.toml"
     with redis_server() as redis:
         seeded.replace("[service]\n", f'[service]\nredis = "{redis.url}"\n', main)

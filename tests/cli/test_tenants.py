@@ -1,4 +1,4 @@
-"""`trailkeeper tenants`: the list, the ladder, pausing and removing."""
+"""`trailkeeper tenants`: the list, the preflight checks, pausing and removing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from sandbox import Sandbox
 from tests.cli.conftest import DAYS, RECORDS, Line
 
 
-def climb(line: Line) -> tuple[int, dict[str, object]]:
-    """The exit code and the object that the ladder prints."""
+def checked(line: Line) -> tuple[int, dict[str, object]]:
+    """The exit code and the object that the command prints."""
     said = line.run("tenants", "check", line.tenant, "--json")
-    (ladder,) = said.objects
-    return said.code, ladder
+    (found,) = said.objects
+    return said.code, found
 
 
 def test_an_empty_log_leaves_the_last_rung_unknown(line: Line) -> None:
@@ -23,36 +23,36 @@ def test_an_empty_log_leaves_the_last_rung_unknown(line: Line) -> None:
     assert "? search" in said.out
 
 
-def test_a_healthy_tenant_climbs_to_the_top(line: Line, box: Sandbox) -> None:
-    """With a record between 24 and 2 hours ago every rung passes."""
+def test_a_healthy_tenant_passes_every_check(line: Line, box: Sandbox) -> None:
+    """With a record between 24 and 2 hours ago every check passes."""
     box.control.crowd(line.tenant, (datetime.now(UTC) - timedelta(hours=5)).isoformat(), 3)
-    code, ladder = climb(line)
-    assert (code, ladder["passed"]) == (0, True)
+    code, found = checked(line)
+    assert (code, found["passed"]) == (0, True)
 
 
 def test_the_first_failing_rung_and_its_remedy(line: Line, box: Sandbox) -> None:
-    """Each missing piece stops the climb at its own rung; what lies above is not asked."""
+    """Each missing piece stops the checks at its own; what comes after is not asked."""
     box.control.alter(line.tenant, ingestion=False)
-    assert climb(line)[1]["first_failing"] == "auditing"
+    assert checked(line)[1]["first_failing"] == "auditing"
     box.control.alter(line.tenant, ingestion=True, directory_roles=[])
-    code, ladder = climb(line)
-    assert (code, ladder["first_failing"]) == (20, "auditing")
-    assert "Compliance Administrator" in str(ladder["remedy"])
+    code, found = checked(line)
+    assert (code, found["first_failing"]) == (20, "auditing")
+    assert "Compliance Administrator" in str(found["remedy"])
     box.control.alter(line.tenant, consented=False)
-    assert climb(line)[1]["first_failing"] == "app role"
+    assert checked(line)[1]["first_failing"] == "app role"
     box.control.unregister(line.tenant)
-    assert climb(line)[1]["first_failing"] == "login"
+    assert checked(line)[1]["first_failing"] == "login"
     (line.config.folder / "pfx-password").write_text("wrong")
-    code, ladder = climb(line)
-    assert (code, ladder["first_failing"]) == (20, "certificate")
+    code, found = checked(line)
+    assert (code, found["first_failing"]) == (20, "certificate")
 
 
 def test_a_grant_counts_at_once(line: Line, box: Sandbox) -> None:
     """The check asks with a new token, since roles reach only newly issued ones."""
     box.control.alter(line.tenant, consented=False)
-    assert climb(line)[0] == 20
+    assert checked(line)[0] == 20
     box.control.alter(line.tenant, consented=True)
-    assert climb(line)[0] == 0
+    assert checked(line)[0] == 0
 
 
 def test_the_list_shows_how_far_and_what_stands_still(seeded: Line) -> None:

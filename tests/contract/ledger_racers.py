@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.contract.ledger_words import CONTOSO, FEED, MANY, T0, at, new, window
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.planning import Frontier
+from trailkeeper.model.planning import Watermark
 from trailkeeper.model.report import Month, Rendered
 from trailkeeper.model.segment import MISSING, Finding, Landed, NewSegment, Verdict
 from trailkeeper.ports.ledger import Ledger
@@ -159,7 +159,7 @@ def hold_a_lease(url: str, tell: Connection) -> None:
 def hang_in_a_transaction(url: str, tell: Connection) -> None:
     """Plan half of what was wanted and hang before the commit."""
 
-    def planner(_: Frontier | None) -> list[NewSegment]:
+    def planner(_: Watermark | None) -> list[NewSegment]:
         tell.send("inside")
         time.sleep(600)
         return []

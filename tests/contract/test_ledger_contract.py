@@ -28,7 +28,7 @@ from tests.contract.ledger_words import (
 )
 from trailkeeper.errors import Bug, LeaseLost
 from trailkeeper.model.identity import Identity
-from trailkeeper.model.planning import Frontier
+from trailkeeper.model.planning import Watermark
 from trailkeeper.model.segment import (
     Finding,
     Landed,
@@ -46,7 +46,7 @@ from trailkeeper.ports.parking import PAUSED, Parking
 from trailkeeper.store.ledger import SqlLedger, open_ledger
 
 EMPTY = Landed(None, 0, 0, requests=3)
-Planner = Callable[[Frontier | None], Iterable[NewSegment]]
+Planner = Callable[[Watermark | None], Iterable[NewSegment]]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_name_is_kept_for_the_directory_that_came_first(ledger: SqlLedger) -> 
 def test_it_is_a_ledger(ledger: SqlLedger) -> None:
     """The SQL ledger has every method of the port (checked by type here, by use below)."""
     port: Ledger = ledger
-    assert port.frontier(CONTOSO) is None
+    assert port.watermark(CONTOSO) is None
 
 
 class TestPlanning:
@@ -99,50 +99,50 @@ class TestPlanning:
         plan(ledger, *(new(hour) for hour in range(0, 900, 3)))
         assert plan(ledger, *(new(hour) for hour in range(900))) == 600
 
-    def test_fresh_and_backfill_move_the_frontier(self, ledger: Ledger) -> None:
-        """The frontier begins at the first window and widens at both ends."""
+    def test_fresh_and_backfill_move_the_watermark(self, ledger: Ledger) -> None:
+        """The watermark begins at the first window and widens at both ends."""
         plan(ledger, new(5, purpose=Purpose.INCREMENTAL), now=at(7))
-        assert ledger.frontier(CONTOSO) == Frontier(at(5), at(6), begun_at=at(7))
+        assert ledger.watermark(CONTOSO) == Watermark(at(5), at(6), begun_at=at(7))
         plan(ledger, new(2), new(6, purpose=Purpose.INCREMENTAL), now=at(9))
-        assert ledger.frontier(CONTOSO) == Frontier(at(2), at(7), begun_at=at(7))
+        assert ledger.watermark(CONTOSO) == Watermark(at(2), at(7), begun_at=at(7))
 
     def test_rereads_move_their_round(self, ledger: Ledger) -> None:
         """Each round of re-reading has its own mark, and no mark moves back."""
         plan(ledger, new(0, length=9))
         plan(ledger, new(3, purpose=Purpose.REREAD, round=2))
         plan(ledger, new(1, purpose=Purpose.REREAD, round=2))
-        frontier = ledger.frontier(CONTOSO)
-        assert frontier is not None
-        assert frontier.reread_until == (None, at(4))
-        assert (frontier.first_at, frontier.fresh_until) == (at(0), at(9))
+        watermark = ledger.watermark(CONTOSO)
+        assert watermark is not None
+        assert watermark.reread_until == (None, at(4))
+        assert (watermark.first_at, watermark.fresh_until) == (at(0), at(9))
 
     def test_requests_and_retries_move_nothing(self, ledger: Ledger) -> None:
-        """A stream known only by an operator's request has no frontier."""
+        """A stream known only by an operator's request has no watermark."""
         plan(ledger, new(0, purpose=Purpose.COLLECT), new(1, purpose=Purpose.RETRY, round=1))
-        assert ledger.frontier(CONTOSO) is None
+        assert ledger.watermark(CONTOSO) is None
         assert ledger.streams("contoso") == [CONTOSO]
 
-    def test_the_planner_sees_the_frontier(self, ledger: Ledger) -> None:
-        """A planner that goes on from the frontier leaves no hole and plans nothing twice."""
+    def test_the_planner_sees_the_watermark(self, ledger: Ledger) -> None:
+        """A planner that goes on from the watermark leaves no hole and plans nothing twice."""
 
-        def onwards(frontier: Frontier | None, now: int) -> Iterator[NewSegment]:
-            start = frontier.fresh_until if frontier else T0
+        def onwards(watermark: Watermark | None, now: int) -> Iterator[NewSegment]:
+            start = watermark.fresh_until if watermark else T0
             if start < at(now):
                 yield NewSegment(CONTOSO, Window(start, at(now)), Purpose.INCREMENTAL)
 
         for hour in (1, 2, 2, 5, 6, 6):
-            ledger.plan(CONTOSO, lambda frontier, hour=hour: onwards(frontier, hour), at(hour))  # type: ignore[misc]  # bound early
+            ledger.plan(CONTOSO, lambda watermark, hour=hour: onwards(watermark, hour), at(hour))  # type: ignore[misc]  # bound early
         windows = sorted(segment.window for segment in ledger.due(at(6), MANY, MANY))
         assert windows == [window(0, 1), window(1, 2), window(2, 5), window(5, 6)]
 
     def test_many_streams_in_one_transaction(self, ledger: Ledger) -> None:
-        """Each planner sees its own stream's frontier; what was added comes back, old time not."""
+        """Each planner sees its own stream's watermark; what was added comes back, old time not."""
         plan(ledger, new(0, FABRIKAM, Purpose.INCREMENTAL))
-        seen: dict[Stream, Frontier | None] = {}
+        seen: dict[Stream, Watermark | None] = {}
 
         def planner(stream: Stream, *wanted: NewSegment) -> Planner:
-            def yields(frontier: Frontier | None) -> list[NewSegment]:
-                seen[stream] = frontier
+            def yields(watermark: Watermark | None) -> list[NewSegment]:
+                seen[stream] = watermark
                 return list(wanted)
 
             return yields
@@ -159,12 +159,12 @@ class TestPlanning:
             (FABRIKAM, window(1, 2)),
         ]
         assert {each.state for each in added} == {SegmentState.PLANNED}
-        assert seen == {CONTOSO: None, FEED: None, FABRIKAM: Frontier(at(0), at(1), T0)}
-        assert ledger.frontiers(Source.EXCHANGE) == {
-            CONTOSO: Frontier(at(3), at(4), at(4)),
-            FABRIKAM: Frontier(at(0), at(2), T0),
+        assert seen == {CONTOSO: None, FEED: None, FABRIKAM: Watermark(at(0), at(1), T0)}
+        assert ledger.watermarks(Source.EXCHANGE) == {
+            CONTOSO: Watermark(at(3), at(4), at(4)),
+            FABRIKAM: Watermark(at(0), at(2), T0),
         }
-        assert ledger.frontiers(Source.ACTIVITY) == {}
+        assert ledger.watermarks(Source.ACTIVITY) == {}
         assert ledger.plan_all(planners, at(5)) == []
         assert ledger.plan_all({}, at(5)) == []
 
@@ -214,7 +214,7 @@ class TestPlanning:
     def test_a_planner_that_fails_leaves_no_trace(self, ledger: Ledger) -> None:
         """Planning is one transaction: an error in it undoes all of it."""
 
-        def failing(_: Frontier | None) -> Iterator[NewSegment]:
+        def failing(_: Watermark | None) -> Iterator[NewSegment]:
             yield new(0)
             raise RuntimeError("no")
 
@@ -773,6 +773,6 @@ class TestStandstill:
         assert ledger.parkings() == []
         assert ledger.tenants_to_merge() == ["fabrikam"]
         assert ledger.unfinished("contoso", window(0, 9)) == []
-        assert ledger.frontier(FABRIKAM) is not None
+        assert ledger.watermark(FABRIKAM) is not None
         with pytest.raises(LeaseLost):
             land(ledger, late)

@@ -359,9 +359,9 @@ def test_a_million_records_do_not_delay_a_hundred(subject: Subject) -> None:
         NewSegment(large, hour, Purpose.BACKFILL)
         for hour in Window(now - timedelta(days=30), now).pieces(timedelta(hours=1))
     ]
-    world.ledger.plan(large, lambda frontier: hours, now)
+    world.ledger.plan(large, lambda watermark: hours, now)
     one = [NewSegment(small, hours[0].window, Purpose.BACKFILL)]
-    world.ledger.plan(small, lambda frontier: one, now)
+    world.ledger.plan(small, lambda watermark: one, now)
     order = []
     for _ in range(8):
         first = world.ledger.due(now, limit=1, per_stream=3)[0]

@@ -28,7 +28,7 @@ from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports.clock import Clock
 from trailkeeper.settings import load
 from trailkeeper.steps.collect import CollectStep
-from trailkeeper.steps.plan import announce_more, plan_tenants
+from trailkeeper.steps.plan import enqueue_more, plan_tenants
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -433,7 +433,7 @@ def test_blobs_too_large_to_be_had_ahead(
 def test_too_much_for_one_pull(
     boxed: Boxed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
 ) -> None:
-    """What a pull leaves over is cut into pieces, announced at once to all places of the tenant,
+    """What a pull leaves over is cut into pieces, enqueued at once to all places of the tenant,
     which several processes can pull; together they prove the window, and no blob is fetched twice.
     The rest of a fresh poll is a backlog, which holds up no other poll."""
     monkeypatch.setattr("trailkeeper.microsoft.activity.fetch.ENOUGH_BYTES", 60_000)
@@ -445,14 +445,14 @@ def test_too_much_for_one_pull(
             stream, now = Stream("contoso", Source.ACTIVITY), world.clock.now()
             asked = Window(now - 21 * HOUR, now - HOUR, Axis.AVAILABLE)
             whole = NewSegment(stream, asked, purpose)
-            world.ledger.plan(stream, lambda frontier: [whole], now)
+            world.ledger.plan(stream, lambda watermark: [whole], now)
             (segment,) = world.ledger.due(world.clock.now(), 9, 9, stream)
             found: list[int] = []
             queue = SimpleNamespace(pull=found.extend)
             world.pull(
                 segment.id,
                 "test",
-                lambda: announce_more(world.settings, world.ledger, queue, stream, now + HOUR),
+                lambda: enqueue_more(world.settings, world.ledger, queue, stream, now + HOUR),
             )
             pieces = world.ledger.due(world.clock.now(), 99, 99, stream)
             assert len(pieces) > 2
@@ -563,7 +563,7 @@ def test_what_was_not_listed_has_not_answered(boxed: Boxed, tmp_path: Path) -> N
                 asked = NewSegment(
                     stream, Window(start, start + HOUR, Axis.AVAILABLE), Purpose.COLLECT
                 )
-                world.ledger.plan(stream, lambda frontier: [asked], clock.now())
+                world.ledger.plan(stream, lambda watermark: [asked], clock.now())
                 (segment,) = world.ledger.due(clock.now(), 1, 1, stream)
                 world.pull(segment.id, "test")
 
@@ -591,7 +591,7 @@ def rests(world: World, clock: ShiftedClock, most: int) -> list[int]:
     """Pull what is due until nothing is left; the seconds of each wait for the next, so many."""
     stream = Stream("contoso", Source.ACTIVITY)
     asked = Window(clock.now() - 0.9 * DAY, clock.now(), Axis.AVAILABLE)
-    world.ledger.plan(stream, lambda frontier: plan_feed_range(stream, asked), clock.now())
+    world.ledger.plan(stream, lambda watermark: plan_feed_range(stream, asked), clock.now())
     found: list[int] = []
     while len(found) < most:
         while due := world.ledger.due(clock.now(), 10, 1):

@@ -302,7 +302,7 @@ def test_something_that_speaks_no_smtp_is_transient(rendered: Rendered) -> None:
 
 
 def test_message_above_the_servers_limit_is_refused_with_a_remedy(rendered: Rendered) -> None:
-    """The size is announced, so that the server can refuse before the bytes are sent."""
+    """The size is enqueued, so that the server can refuse before the bytes are sent."""
     with mailbox(size_limit=20_000) as box, pytest.raises(DeliveryRefused) as caught:
         _mailer(box.port).send(_delivery(rendered))
     assert "too large" in caught.value.remedy

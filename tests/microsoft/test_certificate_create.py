@@ -97,7 +97,7 @@ def test_a_created_certificate_logs_in(enrolled: Enrolled) -> None:
 @pytest.mark.parametrize(
     ("days", "due"), [(61, None), (60, 60), (31, 60), (30, 30), (8, 14), (7, 7), (1, 1), (-3, 1)]
 )
-def test_the_end_is_announced_in_steps(tmp_path: Path, days: int, due: int | None) -> None:
+def test_the_end_is_enqueued_in_steps(tmp_path: Path, days: int, due: int | None) -> None:
     """A warning is due from 60, 30, 14, 7 and 1 days before the end."""
     made = certificate_create(tmp_path, "a", "secret", NOW, bits=2048)
     found = from_pkcs12(made.pfx.read_bytes(), "secret", "pfx", NOW)

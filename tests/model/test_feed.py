@@ -22,7 +22,7 @@ from trailkeeper.model.feed.rules import (
     plan_feed,
     repairs,
 )
-from trailkeeper.model.planning import Frontier
+from trailkeeper.model.planning import Watermark
 from trailkeeper.model.segment import NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, total, union
@@ -106,8 +106,8 @@ class TestLook:
         assert derive(FEED, asked, [*again, *healed, *first], settle=HOUR).is_complete
 
 
-def planned(now: datetime, frontier: Frontier | None) -> list[NewSegment]:
-    return list(plan_feed(FEED, now - 30 * DAY, FeedCadence(), now, frontier))
+def planned(now: datetime, watermark: Watermark | None) -> list[NewSegment]:
+    return list(plan_feed(FEED, now - 30 * DAY, FeedCadence(), now, watermark))
 
 
 class TestPlanning:
@@ -127,7 +127,7 @@ class TestPlanning:
         polls = []
         for seconds in range(0, 600, 5):
             now = NOW + timedelta(seconds=seconds)
-            for new in plan_feed(stream, NOW, FeedCadence(), now, Frontier(NOW - DAY, until, NOW)):
+            for new in plan_feed(stream, NOW, FeedCadence(), now, Watermark(NOW - DAY, until, NOW)):
                 if new.purpose is Purpose.INCREMENTAL:
                     assert new.window.start == until
                     until = new.window.end
@@ -138,7 +138,7 @@ class TestPlanning:
 
     def test_tenants_take_turns(self) -> None:
         """A thousand tenants' polls spread over the minute instead of coming at once."""
-        frontier = Frontier(NOW - DAY, NOW - timedelta(seconds=15), NOW)
+        watermark = Watermark(NOW - DAY, NOW - timedelta(seconds=15), NOW)
         due = [
             any(new.purpose is Purpose.INCREMENTAL for new in found)
             for number in range(1000)
@@ -149,7 +149,7 @@ class TestPlanning:
                         NOW - DAY,
                         FeedCadence(),
                         NOW,
-                        frontier,
+                        watermark,
                     )
                 )
             ]
@@ -159,8 +159,8 @@ class TestPlanning:
     def test_nine_days_down(self) -> None:
         """What the feed has forgotten is one segment; nothing is left out."""
         stopped = NOW - 9 * DAY
-        frontier = Frontier(stopped - 30 * DAY, stopped, stopped - 30 * DAY)
-        found = [new for new in planned(NOW, frontier) if new.purpose is not Purpose.REREAD]
+        watermark = Watermark(stopped - 30 * DAY, stopped, stopped - 30 * DAY)
+        found = [new for new in planned(NOW, watermark) if new.purpose is not Purpose.REREAD]
         (whole,) = union(new.window for new in found)
         assert whole.start == stopped
         forgotten = [new for new in found if new.window.end <= horizon(NOW)]
@@ -170,8 +170,8 @@ class TestPlanning:
         """Each age lists whole hours again, once, and never beyond the horizon."""
         rounds = tuple(NOW - age - 3 * HOUR for age in FeedCadence().relist_after)
         rounds = tuple(at.replace(minute=0, second=0, microsecond=0) for at in rounds)
-        frontier = Frontier(NOW - 30 * DAY, NOW, NOW - 30 * DAY, rounds)
-        found = [new for new in planned(NOW, frontier) if new.purpose is Purpose.REREAD]
+        watermark = Watermark(NOW - 30 * DAY, NOW, NOW - 30 * DAY, rounds)
+        found = [new for new in planned(NOW, watermark) if new.purpose is Purpose.REREAD]
         assert {new.round for new in found} == {1, 2, 3, 4}
         assert all(new.window.start >= horizon(NOW) for new in found)
         assert all(new.window.start.minute == new.window.end.minute == 0 for new in found)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trailkeeper.model.measures.density import Density, hour_number
-from trailkeeper.model.planning import Cadence, Frontier, cut_by_density, plan_range, plan_stream
+from trailkeeper.model.planning import Cadence, Watermark, cut_by_density, plan_range, plan_stream
 from trailkeeper.model.segment import NewSegment, Purpose
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window, subtract, total, union
@@ -20,14 +20,14 @@ CADENCE = Cadence()
 
 
 class Planned:
-    """What a ledger remembers of planning: the frontier, and every identity once."""
+    """What a ledger remembers of planning: the watermark, and every identity once."""
 
     def __init__(self) -> None:
-        self.frontier: Frontier | None = None
+        self.watermark: Watermark | None = None
         self.segments: list[NewSegment] = []
 
     def tick(self, now: datetime, begin: datetime = BEGIN, cadence: Cadence = CADENCE) -> int:
-        new = list(plan_stream(STREAM, begin, cadence, Density(), now, self.frontier))
+        new = list(plan_stream(STREAM, begin, cadence, Density(), now, self.watermark))
         self.segments += new
         self._move(new, now)
         return len(new)
@@ -39,7 +39,7 @@ class Planned:
 
     def _move(self, new: list[NewSegment], now: datetime) -> None:
         read = [s.window for s in new if s.purpose in (Purpose.INCREMENTAL, Purpose.BACKFILL)]
-        old = self.frontier
+        old = self.watermark
         if not read and old is None:
             return
         first = min([w.start for w in read] + ([old.first_at] if old else []))
@@ -50,7 +50,7 @@ class Planned:
                 rounds += [None] * (segment.round - len(rounds))
                 done = rounds[segment.round - 1]
                 rounds[segment.round - 1] = max(done or segment.window.end, segment.window.end)
-        self.frontier = Frontier(first, until, old.begun_at if old else now, tuple(rounds))
+        self.watermark = Watermark(first, until, old.begun_at if old else now, tuple(rounds))
 
 
 def _disjoint(windows: list[Window]) -> bool:
@@ -114,7 +114,7 @@ def test_an_earlier_since_is_filled_in() -> None:
     ("rows", "pieces"), [(4_000, 1), (9_000, 2), (48_000, 3), (300_000, 5), (6_000_000, 100)]
 )
 def test_a_known_range_has_a_piece_for_each_place(rows: int, pieces: int) -> None:
-    """One call is one piece; more are spread over the places, and over more pieces when long."""
+    """One call is one piece; more are spread over the slots, and over more pieces when long."""
     week = Window(BEGIN, BEGIN + timedelta(days=7))
     each = {hour_number(BEGIN) + n: rows // (4 * 168) + 1 for n in range(168)}
     density = Density().learn([week], each)

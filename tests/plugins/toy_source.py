@@ -19,7 +19,7 @@ from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.jobs import JobState, JobStatus
-from trailkeeper.ports.source import Pulled, RecordSink, Rung
+from trailkeeper.ports.source import Check, Pulled, RecordSink
 
 TOY = Source.define("toy", Axis.OCCURRED)
 SLOW_TOY = Source.define("slowtoy", Axis.OCCURRED)
@@ -30,8 +30,8 @@ MISSING_AT = 7
 
 RULES = SourceRules(
     title="Toy",
-    plan=lambda stream, begin, known, now, frontier: plan_stream(
-        stream, begin, known.search, known.density, now, frontier
+    plan=lambda stream, begin, known, now, watermark: plan_stream(
+        stream, begin, known.search, known.density, now, watermark
     ),
     cut=lambda stream, window, known: plan_range(stream, window, known.search, known.density),
 )
@@ -74,8 +74,8 @@ class ToySource:
         found = records(window, self.origin, without=MISSING_AT)
         return _delivered(found, window, sink, self.clock.now())
 
-    def check(self, tenant: str) -> Iterator[Rung]:
-        yield Rung("toy", True, "toys need no preflight check")
+    def check(self, tenant: str) -> Iterator[Check]:
+        yield Check("toy", True, "toys need no preflight check")
 
 
 @dataclass
@@ -105,5 +105,5 @@ class SlowToySource:
     def read(self, tenant: str, window: Window, job: str, sink: RecordSink, turn: Turn) -> Pulled:
         return _delivered(records(window, self.origin), window, sink, self.clock.now())
 
-    def check(self, tenant: str) -> Iterator[Rung]:
-        yield Rung("slowtoy", True, "toys need no preflight check")
+    def check(self, tenant: str) -> Iterator[Check]:
+        yield Check("slowtoy", True, "toys need no preflight check")

@@ -41,7 +41,7 @@ def taken(ledger: SqlLedger, hours_ago: int, purpose: Purpose = Purpose.COLLECT)
     start = NOW - hours_ago * HOUR
     window = Window(start, start + HOUR, Axis.AVAILABLE)
     wanted = NewSegment(FEED, window, purpose, 1 if purpose is Purpose.RETRY else 0)
-    ledger.plan(FEED, lambda frontier: [wanted], NOW)
+    ledger.plan(FEED, lambda watermark: [wanted], NOW)
     (segment,) = ledger.due(NOW, 1, 9, FEED)
     leased = ledger.lease(segment.id, f"worker {hours_ago}", NOW, NOW + HOUR, 9)
     assert leased is not None

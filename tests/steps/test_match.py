@@ -55,7 +55,7 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
     for source in (Source.EXCHANGE, Source.ACTIVITY):
         window = Window(T0, T0 + 30 * DAY, source.axis)
         wanted = NewSegment(Stream(TENANT, source), window, Purpose.COLLECT)
-        opened.plan(wanted.stream, lambda frontier, wanted=wanted: [wanted], T0)  # type: ignore[misc]
+        opened.plan(wanted.stream, lambda watermark, wanted=wanted: [wanted], T0)  # type: ignore[misc]
     yield opened
     opened.close()
 

@@ -1,4 +1,4 @@
-"""Planning the feeds of a fleet: each at its turn, announced once, found again when lost."""
+"""Planning the feeds of a fleet: each at its turn, enqueued once, found again when lost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window, union
 from trailkeeper.ports.parking import Parking
-from trailkeeper.ports.source import Pulled, RecordSink, Rung
+from trailkeeper.ports.source import Check, Pulled, RecordSink
 from trailkeeper.settings import Settings, load
 from trailkeeper.steps.plan import (
-    announce_due,
-    announce_more,
-    announce_next,
+    enqueue_due,
+    enqueue_more,
+    enqueue_next,
     plan_polls,
     plan_tenants,
 )
@@ -47,7 +47,7 @@ pfx = "contoso.pfx"
 
 
 class Said:
-    """Keeps what was announced."""
+    """Keeps what was enqueued."""
 
     def __init__(self) -> None:
         self.pulls: list[int] = []
@@ -83,9 +83,9 @@ def poll(ledger: SqlLedger, ids: list[int], now: datetime) -> None:
         ledger.land(leased.lease, Landed(None, 0, 0, 4), [finding], [], now)
 
 
-def sweep(settings: Settings, ledger: SqlLedger, now: datetime) -> list[int]:
+def reconciliation(settings: Settings, ledger: SqlLedger, now: datetime) -> list[int]:
     said = Said()
-    announce_due(settings, ledger, SqlOutbox(ledger._engine), said, now)
+    enqueue_due(settings, ledger, SqlOutbox(ledger._engine), said, now)
     return said.taken()
 
 
@@ -131,7 +131,7 @@ class Down:
             return Pulled((), 1, interrupted=Transient("the feed answered HTTP 503"))
         return Pulled((Finding(window, Verdict.COMPLETE, NOW),), 4)
 
-    def check(self, tenant: str) -> Iterator[Rung]:
+    def check(self, tenant: str) -> Iterator[Check]:
         yield from ()
 
 
@@ -165,18 +165,18 @@ def test_a_feed_that_is_away_piles_up_few_polls(
 
 
 def test_the_sweep_finds_what_was_lost(settings: Settings, ledger: SqlLedger) -> None:
-    """What was announced within the minute is not announced again; later it is, and at once what
-    was put off and what the sweep itself has planned."""
+    """What was enqueued within the minute is not enqueued again; later it is, and at once what
+    was put off and what the reconciliation itself has planned."""
     said, now = Said(), NOW + timedelta(minutes=2)
     plan_polls(settings, ledger, said, now)
     lost = said.taken()
-    assert sorted(sweep(settings, ledger, now)) == sorted(lost), "planned by this very tick"
-    assert sweep(settings, ledger, now + 30 * SECOND) == []
-    assert sorted(sweep(settings, ledger, now + 60 * SECOND)) == sorted(lost)
+    assert sorted(reconciliation(settings, ledger, now)) == sorted(lost), "planned by this tick"
+    assert reconciliation(settings, ledger, now + 30 * SECOND) == []
+    assert sorted(reconciliation(settings, ledger, now + 60 * SECOND)) == sorted(lost)
     leased = ledger.lease(lost[0], "worker", now, now + timedelta(minutes=5), 1)
     assert leased is not None
     ledger.release(leased.lease, now + 20 * SECOND, "AF429", counts_as_attempt=False)
-    assert sweep(settings, ledger, now + 30 * SECOND) == [lost[0]]
+    assert reconciliation(settings, ledger, now + 30 * SECOND) == [lost[0]]
 
 
 def test_a_parked_feed_is_not_planned(settings: Settings, ledger: SqlLedger) -> None:
@@ -202,36 +202,36 @@ def backlog(ledger: SqlLedger, hours: int) -> list[int]:
         )
         for n in range(1, hours + 1)
     ]
-    ledger.plan(stream, lambda frontier: wanted, NOW)
+    ledger.plan(stream, lambda watermark: wanted, NOW)
     due = ledger.due(NOW + timedelta(minutes=3), 1000, 1000, stream)
     return [segment.id for segment in due if segment.purpose is Purpose.COLLECT]
 
 
-def test_fresh_announcements_hide_nothing(
+def test_fresh_queue_messages_hide_nothing(
     settings: Settings, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More polls than a sweep announces wait in the queue: what else is due is announced."""
-    monkeypatch.setattr("trailkeeper.steps.plan._ANNOUNCED_AT_ONCE", 10)
+    """More polls than a reconciliation enqueues wait in the queue: what else is due is enqueued."""
+    monkeypatch.setattr("trailkeeper.steps.plan._ENQUEUED_AT_ONCE", 10)
     now = NOW + timedelta(minutes=2)
     plan_polls(settings, ledger, Said(), now)
     waiting = backlog(ledger, 2)
-    assert sweep(settings, ledger, now + 30 * SECOND) == waiting
-    assert len(sweep(settings, ledger, now + 90 * SECOND)) == 10
+    assert reconciliation(settings, ledger, now + 30 * SECOND) == waiting
+    assert len(reconciliation(settings, ledger, now + 90 * SECOND)) == 10
 
 
 def test_the_next_of_a_backlog_is_no_poll(settings: Settings, ledger: SqlLedger) -> None:
-    """A feed's back-fill gives its place in the queue to its next piece; the poll, announced a
+    """A feed's back-fill gives its place in the queue to its next piece; the poll, enqueued a
     moment ago, has its own."""
     said, now = Said(), NOW + timedelta(minutes=2)
     plan_polls(settings, ledger, Said(), now)
     waiting = backlog(ledger, 3)
-    announce_next(settings, ledger, said, Stream("t07", Source.ACTIVITY), now + SECOND)
+    enqueue_next(settings, ledger, said, Stream("t07", Source.ACTIVITY), now + SECOND)
     assert said.taken() == waiting[:1]
 
 
 def test_polls_hide_no_backlog(settings: Settings, ledger: SqlLedger) -> None:
     """Several polls that are due, after the service had told us to rest, take more places than the
-    tenant has: the next of the back-fill is announced all the same, behind one of them."""
+    tenant has: the next of the back-fill is enqueued all the same, behind one of them."""
     said, now, stream = Said(), NOW + timedelta(minutes=2), Stream("t07", Source.ACTIVITY)
     minute = timedelta(minutes=1)
     polls = [
@@ -242,23 +242,23 @@ def test_polls_hide_no_backlog(settings: Settings, ledger: SqlLedger) -> None:
         )
         for n in range(5)
     ]
-    ledger.plan(stream, lambda frontier: polls, NOW)
+    ledger.plan(stream, lambda watermark: polls, NOW)
     waiting = backlog(ledger, 9)
     newest = ledger.due(now, 1, 99, stream)[0].id
-    announce_next(settings, ledger, said, stream, now)
+    enqueue_next(settings, ledger, said, stream, now)
     assert said.taken() == [newest, *waiting[:1]]
-    announce_more(settings, ledger, said, stream, now)
+    enqueue_more(settings, ledger, said, stream, now)
     assert said.taken() == [newest, *waiting[: settings.service.searches_per_tenant]]
 
 
-def test_a_rest_is_announced_to_all_places(settings: Settings, ledger: SqlLedger) -> None:
+def test_a_rest_is_enqueued_to_all_places(settings: Settings, ledger: SqlLedger) -> None:
     """A pull that was cut into pieces hands on as many of them as the tenant has places; one that
     is done hands on one."""
     said, now, stream = Said(), NOW + timedelta(minutes=2), Stream("t07", Source.ACTIVITY)
     waiting = backlog(ledger, 9)
-    announce_more(settings, ledger, said, stream, now)
+    enqueue_more(settings, ledger, said, stream, now)
     assert said.taken() == waiting[: settings.service.searches_per_tenant]
-    announce_next(settings, ledger, said, stream, now)
+    enqueue_next(settings, ledger, said, stream, now)
     assert said.taken() == waiting[:1]
 
 
@@ -278,7 +278,7 @@ def test_a_poll_gets_a_place_among_a_backlog(settings: Settings, ledger: SqlLedg
 
     began = NOW + timedelta(minutes=2)
     take(waiting[:places], began)
-    ledger.plan(stream, lambda frontier: fresh, began)
+    ledger.plan(stream, lambda watermark: fresh, began)
     (poll_id,) = (each.id for each in ledger.due(began, 99, 99, stream) if each.window == window)
     take([poll_id], began)
     assert poll_id not in leased_at
@@ -287,17 +287,17 @@ def test_a_poll_gets_a_place_among_a_backlog(settings: Settings, ledger: SqlLedg
         done = running.pop(0)
         finding = Finding(done.segment.window, Verdict.COMPLETE, now, "")
         ledger.land(done.lease, Landed(None, 0, 0, 4), [finding], [], now)
-        announce_next(settings, ledger, said, stream, now)
+        enqueue_next(settings, ledger, said, stream, now)
         take(said.taken(), now)
         if number % 12 == 0:
-            take(sweep(settings, ledger, now), now)
+            take(reconciliation(settings, ledger, now), now)
     assert len(leased_at) > 30
     assert leased_at[poll_id] <= began + timedelta(minutes=2)
 
 
 def test_a_clock_that_ran_ahead_is_said(settings: Settings, ledger: SqlLedger) -> None:
-    """Three days ahead and back: each sweep says so while planned time lies ahead, and none after;
-    what was planned stays planned, so that no time is left out."""
+    """Three days ahead and back: each reconciliation says so while planned time lies ahead, and
+    none after; what was planned stays planned, so that no time is left out."""
     ahead = NOW + timedelta(days=3)
     plan_tenants(settings, ledger, [Source.ACTIVITY], ahead)
     events: list[list[str]] = []
@@ -306,6 +306,6 @@ def test_a_clock_that_ran_ahead_is_said(settings: Settings, ledger: SqlLedger) -
             plan_tenants(settings, ledger, [Source.ACTIVITY], now)
         events.append([e["event"] for e in logged if e["log_level"] == "error"])
     assert events == [["clock_moved"], []]
-    frontier = ledger.frontier(Stream("t00", Source.ACTIVITY))
-    assert frontier is not None
-    assert frontier.fresh_until >= ahead - timedelta(minutes=10)
+    watermark = ledger.watermark(Stream("t00", Source.ACTIVITY))
+    assert watermark is not None
+    assert watermark.fresh_until >= ahead - timedelta(minutes=10)

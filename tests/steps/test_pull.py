@@ -25,8 +25,8 @@ from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Axis, Window
 from trailkeeper.ports.source import Pulled, RecordSink
-from trailkeeper.steps.places import Places
 from trailkeeper.steps.pull import PullStep, follow_ups
+from trailkeeper.steps.slots import Slots
 from trailkeeper.store.landing import FileLanding
 from trailkeeper.store.ledger import SqlLedger
 
@@ -40,7 +40,7 @@ LARGE = 24 << 20
 
 @pytest.fixture
 def poll(ledger: SqlLedger) -> Leased:
-    ledger.plan(FEED, lambda frontier: [NewSegment(FEED, POLLED, Purpose.INCREMENTAL)], NOW)
+    ledger.plan(FEED, lambda watermark: [NewSegment(FEED, POLLED, Purpose.INCREMENTAL)], NOW)
     (due,) = ledger.due(NOW, 9, 9, FEED)
     leased = ledger.lease(due.id, "worker", NOW, NOW + MINUTE, 1)
     assert leased is not None
@@ -105,7 +105,7 @@ def test_only_the_service_s_strength_moves_the_pace(
     clock = HandClock(NOW)
     pull = PullStep(ledger, FileLanding(tmp_path), sources, clock, MINUTE, 9)  # type: ignore[arg-type]  # `check` is not called
     pull(due.id, "worker")
-    assert Places(ledger, clock, 9).pace(FEED).allows(9) == places
+    assert Slots(ledger, clock, 9).pace(FEED).allows(9) == places
 
 
 def test_the_rest_of_a_large_poll_is_a_backlog(poll: Leased) -> None:
@@ -117,7 +117,7 @@ def test_the_rest_of_a_large_poll_is_a_backlog(poll: Leased) -> None:
 
 
 def test_the_rest_of_a_throttled_poll_is_a_backlog(poll: Leased) -> None:
-    """Due when the rest is over; nobody has announced it, and nothing takes it for announced."""
+    """Due when the rest is over; nobody has enqueued it, and nothing takes it for enqueued."""
     throttled = Throttled("too much", "wait", "AF429", "", 20.0)
     (found,) = follow_ups(poll, Pulled((PROVEN,), 9, interrupted=throttled), NOW, LARGE)
     assert found.purpose is Purpose.BACKFILL

@@ -149,7 +149,7 @@ def test_a_join_that_fails_costs_the_merge_nothing(
     with capture_logs() as events:
         for number in range(33):
             world.store(record(f"{number}"))
-    assert [event["event"] for event in events] == ["lake_not_joined"]
+    assert [event["event"] for event in events] == ["compaction_failed"]
     assert len(world.lines()) == 33
 
 

@@ -182,7 +182,7 @@ def test_killed_in_mid_transaction(ledger: SqlLedger, database_url: str) -> None
     assert told == "inside"
     assert ledger.noted("before") == ("the crash", T0)
     assert plan(ledger, new(0)) == 1
-    assert ledger.frontier(CONTOSO) is not None
+    assert ledger.watermark(CONTOSO) is not None
 
 
 def test_starting_at_once_on_a_new_file(tmp_path: Path) -> None:

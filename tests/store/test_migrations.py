@@ -26,6 +26,7 @@ from trailkeeper.model.measures.density import density_key
 from trailkeeper.model.measures.lateness import arrival_topic, lateness_key
 from trailkeeper.model.report import ReportState
 from trailkeeper.model.segment import Purpose, SegmentState
+from trailkeeper.steps.slots import concurrency_key
 from trailkeeper.store import schema
 from trailkeeper.store.database import MIGRATIONS, open_database
 from trailkeeper.store.engines import writing
@@ -117,6 +118,7 @@ class TestSchema:
             command.downgrade(config, "0003")
         for key in ("density/contoso", "lateness/contoso", "search_habits/contoso"):
             ledger.note(key, key, now)
+        ledger.note("pace/contoso/exchange", "limit", now)
         ledger.measure("contoso", "arrival", now.date(), "spread", now)
         with writing(engine) as connection:
             config.attributes["connection"] = connection
@@ -125,6 +127,7 @@ class TestSchema:
         assert ledger.noted(lateness_key(CONTOSO)) == ("lateness/contoso", now)
         assert ledger.noted("search_habits/contoso") == ("search_habits/contoso", now)
         assert ledger.noted("density/contoso") is None
+        assert ledger.noted(concurrency_key(CONTOSO)) == ("limit", now)
         kept = ledger.measures("contoso", arrival_topic(CONTOSO), now.date(), now.date())
         assert kept == {now.date(): "spread"}
         engine.dispose()

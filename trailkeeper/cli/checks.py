@@ -152,7 +152,7 @@ def check_redis(settings: Settings) -> Check:
         said = f"version {version}, allowed by insecure_redis though: {'; '.join(faults)}"
         return Check("redis", None, said, "Right on an encrypted private network only.")
     if keeps == "no":
-        remedy = "Nothing is lost without it: the ledger announces all work again."
+        remedy = "Nothing is lost without it: the ledger enqueues all work again."
         return Check("redis", True, f"version {version}, no append-only file", remedy)
     return Check("redis", True, f"version {version}, append-only file: {keeps}")
 

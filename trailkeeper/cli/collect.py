@@ -100,7 +100,7 @@ def collect(
         step = _step(world, stopping, pullers)
         added = step.plan(asked.tenant.name, asked.wanted)
         if enqueue:
-            _announce(world, asked, added, wait)
+            _enqueue(world, asked, added, wait)
         if enqueue and not wait:
             return Exit.DONE
         with output.progress(f"collect {tenant}") as shown, _stopping_on_signals(stopping):
@@ -182,7 +182,7 @@ def _step(world: World, stopping: Flag, pullers: Mapping[Source, Pullers]) -> Co
     )
 
 
-def _announce(world: World, asked: _Asked, added: int, waits: bool) -> None:
+def _enqueue(world: World, asked: _Asked, added: int, waits: bool) -> None:
     """Workers find the work in the ledger at the next tick; nothing has to be sent."""
     from trailkeeper.steps.collect import PATIENCE
 

@@ -167,13 +167,13 @@ def _onboard(stage: _Stage, lab: Lab, months: dict[str, Month], now: datetime) -
 
 
 def _check(stage: _Stage, world: World, tenant: TenantSettings) -> None:
-    """Climb the onboarding ladder. Raises `NeedsPerson` at the first rung that fails."""
-    rungs = 0
-    for rung in world.sources[Source.EXCHANGE].check(tenant.name):
-        if rung.passed is False:
-            raise NeedsPerson(f"{tenant.name}: {rung.name} failed: {rung.detail}", rung.remedy)
-        rungs += 1
-    stage.say(f"check     {tenant.name}: {rungs} rungs climbed, ready to collect")
+    """Run the preflight checks. Raises `NeedsPerson` at the first check that fails."""
+    checks = 0
+    for check in world.sources[Source.EXCHANGE].check(tenant.name):
+        if check.passed is False:
+            raise NeedsPerson(f"{tenant.name}: {check.name} failed: {check.detail}", check.remedy)
+        checks += 1
+    stage.say(f"check     {tenant.name}: {checks} checks passed, ready to collect")
 
 
 def _watch(stage: _Stage, lab: Lab, world: World, months: dict[str, Month]) -> bool:

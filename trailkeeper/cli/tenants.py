@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trailkeeper.cli import output
-from trailkeeper.cli.climbing import climb
 from trailkeeper.cli.exits import Exit
 from trailkeeper.cli.options import ConfigOption, JsonOption, VerboseOption, opened
+from trailkeeper.cli.preflight import run_checks
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -161,10 +161,10 @@ def check(
     config: ConfigOption = None,
     verbose: VerboseOption = 0,
 ) -> int:
-    """Climb the onboarding ladder of each tenant: certificate, login, consent, role, auditing.
+    """Run the preflight checks of each tenant: certificate, login, consent, role, auditing.
 
-    Prints each rung (✓ passed, ✗ failed, ? not known) and the remedy of the first that fails. It
-    asks with a fresh token, so a grant made a minute ago counts. Exits with 20 when a rung fails,
+    Prints each check (✓ passed, ✗ failed, ? not known) and the remedy of the first that fails. It
+    asks with a fresh token, so a grant made a minute ago counts. Exits with 20 when a check fails,
     1 when a provider could not be asked.
 
     Examples:
@@ -184,7 +184,7 @@ def check(
             output.note("warning: " + ". ".join(missing))
         screen = output.console()
         codes = [
-            climb(world, screen, tenant.name, source, as_json)
+            run_checks(world, screen, tenant.name, source, as_json)
             for tenant in chosen
             for source in tenant.sources
         ]

@@ -14,7 +14,7 @@ from trailkeeper.microsoft.certificates.loading import load_certificate
 from trailkeeper.microsoft.identity.token_source import TokenSource
 from trailkeeper.microsoft.identity.tokens import claims
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.source import Rung
+from trailkeeper.ports.source import Check
 from trailkeeper.settings import Settings, TenantSettings
 
 
@@ -30,7 +30,7 @@ class SignIn:
     tokens: TokenSource
     clock: Clock
 
-    def certificate(self) -> Rung:
+    def certificate(self) -> Check:
         """At least one of the configured certificates can be used; all are told."""
         now = self.clock.now()
         chosen = [c for c in (self.tenant.certificate, self.tenant.next_certificate) if c]
@@ -46,9 +46,9 @@ class SignIn:
         if not told:
             raise errors[0]
         told += [f"of no use: {error.summary}" for error in errors]
-        return Rung("", True, "; ".join(told))
+        return Check("", True, "; ".join(told))
 
-    def token(self, audience: str, into: dict[str, object]) -> Rung:
+    def token(self, audience: str, into: dict[str, object]) -> Check:
         """A token of this minute: role and consent reach only new ones (section 2.2).
 
         Its claims go into `into`; none where the token cannot be read.
@@ -56,22 +56,22 @@ class SignIn:
         self.tokens.drop(self.tenant, audience)
         into.update(claims(self.tokens.get(self.tenant, audience)))
         used = self.tokens.thumbprint_in_use(self.tenant)
-        return Rung("", True, f"Entra issued a token for {audience} to {used or 'the app'}")
+        return Check("", True, f"Entra issued a token for {audience} to {used or 'the app'}")
 
 
-Step = tuple[str, Callable[[], Rung]]
+Step = tuple[str, Callable[[], Check]]
 
 
-def in_order(steps: Iterable[Step]) -> Iterator[Rung]:
+def in_order(steps: Iterable[Step]) -> Iterator[Check]:
     """The checks one after another, up to the first that fails or that could not be asked."""
     for name, step in steps:
-        rung = tried(name, step)
-        yield rung
-        if rung.passed is False or (rung.passed is None and rung.remedy):
+        check = tried(name, step)
+        yield check
+        if check.passed is False or (check.passed is None and check.remedy):
             return
 
 
-def tried(name: str, step: Callable[[], Rung]) -> Rung:
+def tried(name: str, step: Callable[[], Check]) -> Check:
     """The check's outcome under its name; an error of ours fails it, trouble on the way leaves it
     open.
 
@@ -81,10 +81,10 @@ def tried(name: str, step: Callable[[], Rung]) -> Rung:
         return replace(step(), name=name)
     except Transient as error:
         said = f"could not be asked: {error.summary}"
-        return Rung(name, None, said, "Check the network and try again later.")
+        return Check(name, None, said, "Check the network and try again later.")
     except TrailkeeperError as error:
         code = f" [{error.code}]" if error.code and error.code not in error.summary else ""
-        return Rung(name, False, f"{error.summary}{code}", error.remedy)
+        return Check(name, False, f"{error.summary}{code}", error.remedy)
 
 
 def texts(value: object) -> set[str]:

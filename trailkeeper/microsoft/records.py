@@ -149,7 +149,7 @@ class RecordReader:
     ) -> RecordColumns:
         """`encodable`: the headers' texts all come from the fast reader, so UTF-8 carries them."""
         ids, keyless = _keys([header.Id for header in headers], texts, encodable)
-        created_at, placed_by = self._places([header.CreationTime for header in headers], dates)
+        created_at, placed_by = self._slots([header.CreationTime for header in headers], dates)
         return RecordColumns(
             id=ids,
             keyless=keyless,
@@ -167,7 +167,7 @@ class RecordReader:
             raw=texts,
         )
 
-    def _places(
+    def _slots(
         self, creation_times: list[object], dates: Sequence[object]
     ) -> tuple[list[int], list[int]]:
         """Where each record lies in time, and by which of its times."""

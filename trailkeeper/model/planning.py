@@ -1,6 +1,6 @@
 """Which segments a stream needs now: a pure function of what is planned already and the clock.
 
-Planning twice plans nothing new: every window below is derived from the frontier (the end of what
+Planning twice plans nothing new: every window below is derived from the watermark (the end of what
 was planned for that purpose) and the ledger refuses a second segment with the same identity.
 """
 
@@ -24,7 +24,7 @@ class Cadence:
     `interval`: length of a fresh window; shorter is fresher and costs more calls. `safety_lag`:
     the newest time not asked for yet, since nothing has arrived there. `longest_fresh`: what is
     older is back-fill. `segment_length`: a back-fill segment while the tenant's week is not known
-    yet; `segment_rows` and `longest_segment` bound one when it is, and `places` of them can be
+    yet; `segment_rows` and `longest_segment` bound one when it is, and `slots` of them can be
     pulled at a time, each in calls of at most `call_rows`. `reread_after`: ages at which
     young time is read again for late arrivals, ascending. `reread_length`: how much at once.
     `rounds`: the same ages where a tenant's lateness is known, None for a round that is left out.
@@ -36,7 +36,7 @@ class Cadence:
     segment_length: timedelta = timedelta(days=31)
     segment_rows: int = 60_000
     longest_segment: timedelta = timedelta(days=31)
-    places: int = 3
+    slots: int = 3
     call_rows: int = 5_000
     reread_after: tuple[timedelta, ...] = (
         timedelta(hours=6),
@@ -54,7 +54,7 @@ class Cadence:
 
 
 @dataclass(frozen=True, slots=True)
-class Frontier:
+class Watermark:
     """How far a stream is planned: `first_at` its beginning, `fresh_until` the end of its windows.
 
     `begun_at` is when the stream was planned for the first time; `reread_until[n]` is the end of
@@ -73,7 +73,7 @@ def plan_stream(
     cadence: Cadence,
     density: Density,
     now: datetime,
-    frontier: Frontier | None,
+    watermark: Watermark | None,
 ) -> Iterator[NewSegment]:
     """Segments to add for `stream`, which is wanted from `begin` on.
 
@@ -82,16 +82,16 @@ def plan_stream(
     newest = _floor_minute(now - cadence.safety_lag)
     if newest <= begin:
         return
-    fresh_until = frontier.fresh_until if frontier else begin
+    fresh_until = watermark.fresh_until if watermark else begin
     if newest - fresh_until >= cadence.interval:
         ahead = Window(fresh_until, newest, stream.source.axis)
         yield from _forward(stream, ahead, cadence, density)
         fresh_until = newest
-    if frontier and begin < frontier.first_at:
-        older = Window(begin, frontier.first_at, stream.source.axis)
+    if watermark and begin < watermark.first_at:
+        older = Window(begin, watermark.first_at, stream.source.axis)
         yield from _backfill(stream, older, cadence, density)
-    if frontier:
-        yield from _rereads(stream, replace(frontier, fresh_until=fresh_until), cadence, now)
+    if watermark:
+        yield from _rereads(stream, replace(watermark, fresh_until=fresh_until), cadence, now)
 
 
 def plan_range(
@@ -104,7 +104,7 @@ def plan_range(
 
 def cut_by_density(window: Window, cadence: Cadence, density: Density) -> list[Window]:
     """Pieces of equally many expected records: at most about `segment_rows`, and one for each
-    place when there is more than a call for each.
+    slot when there is more than a call for each.
 
     While the week is not known, equal pieces of at most about `segment_length`: the fewer, the
     fewer have to find out how the service behaves; a walk shares a busy one out by itself.
@@ -116,15 +116,15 @@ def cut_by_density(window: Window, cadence: Cadence, density: Density) -> list[W
             window.split(*(edge.replace(minute=0, second=0, microsecond=0) for edge in edges))
         )
     rows = density.expected(window)
-    places = min(cadence.places, math.ceil(rows / cadence.call_rows))
-    count = max(1, places, round(rows / cadence.segment_rows))
+    slots = min(cadence.slots, math.ceil(rows / cadence.call_rows))
+    count = max(1, slots, round(rows / cadence.segment_rows))
     return density.cut(window, count, cadence.longest_segment)
 
 
 def _forward(
     stream: Stream, window: Window, cadence: Cadence, density: Density
 ) -> Iterator[NewSegment]:
-    """From the frontier to now: back-fill in segments, the last stretch as fresh window."""
+    """From the watermark to now: back-fill in segments, the last stretch as fresh window."""
     if window.duration <= cadence.longest_fresh:
         yield NewSegment(stream, window, Purpose.INCREMENTAL)
         return
@@ -141,7 +141,7 @@ def _backfill(
 
 
 def _rereads(
-    stream: Stream, frontier: Frontier, cadence: Cadence, now: datetime
+    stream: Stream, watermark: Watermark, cadence: Cadence, now: datetime
 ) -> Iterator[NewSegment]:
     """Every age in `rereads` walks behind the clock and reads what has reached that age.
 
@@ -151,12 +151,12 @@ def _rereads(
     for index, age in enumerate(cadence.rereads):
         if age is None:
             continue
-        reached = _reached(frontier, index)
-        start = reached or max(frontier.first_at, _floor_minute(frontier.begun_at - age))
+        reached = _reached(watermark, index)
+        start = reached or max(watermark.first_at, _floor_minute(watermark.begun_at - age))
         # What a later round has read needs no earlier one any more: one that comes back after it
         # was left out begins behind the others.
-        start = max([start, *_read_later(cadence, frontier, age)])
-        end = min(_floor_minute(now - age), frontier.fresh_until)
+        start = max([start, *_read_later(cadence, watermark, age)])
+        end = min(_floor_minute(now - age), watermark.fresh_until)
         step = min(cadence.reread_length, age)
         while end - start >= step:
             window = Window(start, start + step, stream.source.axis)
@@ -164,14 +164,14 @@ def _rereads(
             start = window.end
 
 
-def _reached(frontier: Frontier, index: int) -> datetime | None:
-    return frontier.reread_until[index] if index < len(frontier.reread_until) else None
+def _reached(watermark: Watermark, index: int) -> datetime | None:
+    return watermark.reread_until[index] if index < len(watermark.reread_until) else None
 
 
-def _read_later(cadence: Cadence, frontier: Frontier, age: timedelta) -> Iterator[datetime]:
+def _read_later(cadence: Cadence, watermark: Watermark, age: timedelta) -> Iterator[datetime]:
     """How far the rounds of greater age than `age` have read."""
     for index, other in enumerate(cadence.rereads):
-        reached = _reached(frontier, index)
+        reached = _reached(watermark, index)
         if other is not None and other > age and reached is not None:
             yield reached
 

@@ -14,7 +14,7 @@ from trailkeeper.model.feed import rules as feed
 from trailkeeper.model.feed.rules import FeedCadence
 from trailkeeper.model.measures.density import Density
 from trailkeeper.model.measures.lateness import Lateness
-from trailkeeper.model.planning import Cadence, Frontier, plan_range, plan_stream
+from trailkeeper.model.planning import Cadence, Watermark, plan_range, plan_stream
 from trailkeeper.model.segment import Finding, NewSegment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
@@ -22,7 +22,7 @@ from trailkeeper.model.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What planning may know of a stream beside its frontier."""
+    """What planning may know of a stream beside its watermark."""
 
     search: Cadence = field(default_factory=Cadence)
     """how sources are followed that are asked by occurrence"""
@@ -34,8 +34,8 @@ class Known:
     """how late the stream's records arrive, as learned"""
 
 
-Plan = Callable[[Stream, datetime, Known, datetime, Frontier | None], Iterable[NewSegment]]
-"""(stream, wanted from, known, now, frontier) → the segments to add"""
+Plan = Callable[[Stream, datetime, Known, datetime, Watermark | None], Iterable[NewSegment]]
+"""(stream, wanted from, known, now, watermark) → the segments to add"""
 Cut = Callable[[Stream, Window, Known], list[NewSegment]]
 """(stream, window, known) → the segments of an operator's request"""
 Repair = Callable[[Sequence[Finding], Sequence[Stream], datetime], list[NewSegment]]
@@ -107,10 +107,10 @@ def title_of(source: Source) -> str:
 
 
 def _plan_search(
-    stream: Stream, begin: datetime, known: Known, now: datetime, frontier: Frontier | None
+    stream: Stream, begin: datetime, known: Known, now: datetime, watermark: Watermark | None
 ) -> Iterator[NewSegment]:
     cadence = replace(known.search, rounds=known.lateness.ages(known.search.reread_after))
-    return plan_stream(stream, begin, cadence, known.density, now, frontier)
+    return plan_stream(stream, begin, cadence, known.density, now, watermark)
 
 
 def _cut_search(stream: Stream, window: Window, known: Known) -> list[NewSegment]:
@@ -118,9 +118,9 @@ def _cut_search(stream: Stream, window: Window, known: Known) -> list[NewSegment
 
 
 def _plan_feed(
-    stream: Stream, begin: datetime, known: Known, now: datetime, frontier: Frontier | None
+    stream: Stream, begin: datetime, known: Known, now: datetime, watermark: Watermark | None
 ) -> Iterator[NewSegment]:
-    return feed.plan_feed(stream, begin, known.feed, now, frontier)
+    return feed.plan_feed(stream, begin, known.feed, now, watermark)
 
 
 def _cut_feed(stream: Stream, window: Window, known: Known) -> list[NewSegment]:

@@ -22,7 +22,7 @@ class Turn:
 
     def room(self) -> int:
         """How many more segments of this stream could be pulled now, if there were any; none or
-        less when those that wait take all places."""
+        less when those that wait take all slots."""
         return 0
 
     def newer_under_way(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Protocol
 from trailkeeper.model.stream import Source
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
-from trailkeeper.ports.source import Pulled, RecordSink, Rung
+from trailkeeper.ports.source import Check, Pulled, RecordSink
 
 
 class JobState(StrEnum):
@@ -51,6 +51,6 @@ class JobSource(Protocol):
         """Fetch what a finished job found; as `AuditSource.pull`."""
         ...
 
-    def check(self, tenant: str) -> Iterator[Rung]:
+    def check(self, tenant: str) -> Iterator[Check]:
         """As `AuditSource.check`."""
         ...

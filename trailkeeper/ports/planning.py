@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from trailkeeper.model.planning import Frontier
+from trailkeeper.model.planning import Watermark
 from trailkeeper.model.segment import (
     NewSegment,
     Segment,
@@ -14,14 +14,14 @@ from trailkeeper.model.segment import (
 from trailkeeper.model.stream import Source, Stream
 
 
-class Frontiers(Protocol):
+class Watermarks(Protocol):
     """How far each stream is planned."""
 
-    def frontiers(self, source: Source) -> dict[Stream, Frontier]:
-        """The frontier of every stream of `source` that was ever planned."""
+    def watermarks(self, source: Source) -> dict[Stream, Watermark]:
+        """The watermark of every stream of `source` that was ever planned."""
         ...
 
-    def frontier(self, stream: Stream) -> Frontier | None: ...
+    def watermark(self, stream: Stream) -> Watermark | None: ...
 
     def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
         """Ids of the unfinished (planned, leased, landed) segments with these identities, in order.
@@ -31,7 +31,7 @@ class Frontiers(Protocol):
         ...
 
 
-class Planning(Frontiers, Protocol):
+class Planning(Watermarks, Protocol):
     """How far each stream is planned, and what comes next.
 
     Every method is one transaction. Raises `Unavailable` when the database is out of reach.
@@ -40,10 +40,10 @@ class Planning(Frontiers, Protocol):
     def plan(
         self,
         stream: Stream,
-        planner: Callable[[Frontier | None], Iterable[NewSegment]],
+        planner: Callable[[Watermark | None], Iterable[NewSegment]],
         now: datetime,
     ) -> int:
-        """Read the stream's frontier, add what `planner` yields, move the frontier.
+        """Read the stream's watermark, add what `planner` yields, move the watermark.
 
         A segment whose (stream, window, purpose, round) exists already is left alone; for COLLECT
         and RETRY only while the existing one is unfinished, so that the same range can be asked for
@@ -54,7 +54,7 @@ class Planning(Frontiers, Protocol):
 
     def plan_all(
         self,
-        planners: Mapping[Stream, Callable[[Frontier | None], Iterable[NewSegment]]],
+        planners: Mapping[Stream, Callable[[Watermark | None], Iterable[NewSegment]]],
         now: datetime,
     ) -> list[Segment]:
         """As `plan` for several streams in one transaction; the segments that were added."""

@@ -9,9 +9,9 @@ from trailkeeper.ports.measures import Measured
 from trailkeeper.ports.notes import Notes
 from trailkeeper.ports.overview import Overviews
 from trailkeeper.ports.parking import Standing
-from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.planning import Watermarks
 from trailkeeper.ports.proof import Proof
 
 
-class Reading(Frontiers, Segments, Proof, Standing, Measured, Notes, Overviews, Protocol):
+class Reading(Watermarks, Segments, Proof, Standing, Measured, Notes, Overviews, Protocol):
     """Every question that changes nothing."""

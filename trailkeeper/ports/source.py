@@ -57,8 +57,8 @@ class Pulled:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One step of the onboarding ladder. `passed` None means unknown, not healthy."""
+class Check:
+    """One step of the preflight checks. `passed` None means unknown, not healthy."""
 
     name: str
     passed: bool | None
@@ -80,9 +80,9 @@ class AuditSource(Protocol):
         """
         ...
 
-    def check(self, tenant: str) -> Iterator[Rung]:
-        """Climb the onboarding ladder (identity-and-exchange.md, section 6.5), lowest rung first.
+    def check(self, tenant: str) -> Iterator[Check]:
+        """Run the preflight checks (identity-and-exchange.md, section 6.5), the most basic first.
 
-        Stops after the first rung that fails; never raises for a provider's answer.
+        Stops after the first check that fails; never raises for a provider's answer.
         """
         ...

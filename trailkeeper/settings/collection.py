@@ -84,12 +84,12 @@ class CollectionSettings(Section):
             relist_after=self.feed_relist_after,
         )
 
-    def cadence(self, places: int) -> Cadence:
-        """`places`: `searches_per_tenant` of the service."""
+    def cadence(self, slots: int) -> Cadence:
+        """`slots`: `searches_per_tenant` of the service."""
         return Cadence(
             interval=self.interval,
             safety_lag=self.safety_lag,
             segment_length=self.segment_length,
             reread_after=self.reread_after,
-            places=places,
+            slots=slots,
         )

@@ -27,14 +27,14 @@ from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
 from trailkeeper.ports.measures import Measures
 from trailkeeper.ports.notes import Notebook, Notes
-from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.planning import Watermarks
 from trailkeeper.ports.proof import Proof
 from trailkeeper.settings import CollectionSettings, TenantSettings
 
 log = structlog.get_logger()
 
 
-class ArrivalLedger(Proof, Frontiers, Measures, Notebook, Protocol):
+class ArrivalLedger(Proof, Watermarks, Measures, Notebook, Protocol):
     """What measuring lateness needs of the ledger."""
 
 
@@ -53,12 +53,12 @@ class ArrivalStep:
         return sum(self._of(stream) for stream in learning_streams(tenant.name))
 
     def _of(self, stream: Stream) -> int:
-        frontier = self.ledger.frontier(stream)
-        if frontier is None or not self.collection.reread_after:
+        watermark = self.ledger.watermark(stream)
+        if watermark is None or not self.collection.reread_after:
             return 0
         now = self.clock.now()
         # Only of time that was young when it was first read: back-fill tells nothing of lateness.
-        begun = frontier.begun_at.date() + _DAY
+        begun = watermark.begun_at.date() + _DAY
         kept = self.ledger.measures(stream.tenant, arrival_topic(stream), begun, now.date())
         measured = 0
         first = max([begun, (now - REMEMBERED).date(), *(day + _DAY for day in kept)])

@@ -36,7 +36,7 @@ PATIENCE = timedelta(minutes=2)
 """what is due again within this is waited for; what is due later is left to the service"""
 _TICK_SECONDS = 0.5
 _HUNGRY_SECONDS = 0.05
-"""between looks for shared work while a place is free for it"""
+"""between looks for shared work while a slot is free for it"""
 _ASK_AGAIN = timedelta(seconds=2)
 """before a segment that somebody else holds is tried again"""
 
@@ -311,7 +311,7 @@ class _Run:
             self._try_after[segment_id] = self._clock.now() + _ASK_AGAIN
         else:
             self._moved_at = self._clock.now()
-            self._try_after.clear()  # there is a place again
+            self._try_after.clear()  # there is a slot again
 
     # --- merging ---
 
@@ -341,7 +341,7 @@ class _Run:
         if not futures:
             self._clock.sleep(_TICK_SECONDS)
             return
-        # A pull that is going on may share its window at any time, where a place is free for it.
+        # A pull that is going on may share its window at any time, where a slot is free for it.
         hungry = 0 < len(self._pulling) < self._step.threads * len(self._wanted)
         seconds = _HUNGRY_SECONDS if hungry else _TICK_SECONDS
         wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)

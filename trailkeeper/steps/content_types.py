@@ -80,7 +80,7 @@ def ask_what_was_missed(
         landed, _ = _unmerged(ledger, stream, now)
         round_ = 1 + max((s.round for s in landed), default=0)
         again = [NewSegment(stream, piece, Purpose.RETRY, round_, now) for piece in pieces]
-        ledger.plan(stream, lambda frontier: again, now)
+        ledger.plan(stream, lambda watermark: again, now)
 
 
 def _landed_without(

@@ -18,14 +18,14 @@ from trailkeeper.ports.leasing import Segments
 from trailkeeper.ports.measures import Measured
 from trailkeeper.ports.notes import Notes
 from trailkeeper.ports.parking import Parking, Standing
-from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.planning import Watermarks
 from trailkeeper.ports.proof import Proof
 from trailkeeper.settings import CollectionSettings, TenantSettings
 from trailkeeper.steps.arrivals import lateness_of, learning_streams
 from trailkeeper.steps.plan import begins_at
 
 
-class CoverLedger(Frontiers, Segments, Proof, Standing, Measured, Notes, Protocol):
+class CoverLedger(Watermarks, Segments, Proof, Standing, Measured, Notes, Protocol):
     """What coverage needs of the ledger."""
 
 
@@ -123,13 +123,13 @@ class CoverStep:
         While the service keeps a stream up to date, that reaches almost to now, so that a service
         that stands still shows; a stream that was only ever collected by hand ends where that did.
         """
-        extent, frontier = self.ledger.extent(stream), self.ledger.frontier(stream)
+        extent, watermark = self.ledger.extent(stream), self.ledger.watermark(stream)
         if extent is None:
             return None
         since = begins_at(tenant, now) if tenant.since else None
-        if frontier is None:
+        if watermark is None:
             return Window(self._first_had(stream, extent, since), extent.end, extent.axis)
-        planned = Window(frontier.first_at, max(extent.end, now - self._patience), extent.axis)
+        planned = Window(watermark.first_at, max(extent.end, now - self._patience), extent.axis)
         if since is None or since <= planned.start:
             return planned
         return Window(self._first_had(stream, planned, since), planned.end, planned.axis)

@@ -15,7 +15,7 @@ from trailkeeper.model.window import Window
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.jobs import JobSource, JobState
 from trailkeeper.ports.notes import Notebook
-from trailkeeper.ports.source import Pulled, RecordSink, Rung
+from trailkeeper.ports.source import Check, Pulled, RecordSink
 
 LONGEST_JOB = timedelta(hours=8)
 """a job that runs longer is given up: the window is asked for again"""
@@ -38,7 +38,7 @@ class JobPull:
     def source(self) -> Source:
         return self.jobs.source
 
-    def check(self, tenant: str) -> Iterator[Rung]:
+    def check(self, tenant: str) -> Iterator[Check]:
         return self.jobs.check(tenant)
 
     def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:

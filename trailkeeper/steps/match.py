@@ -22,7 +22,7 @@ from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.lake import Lake
 from trailkeeper.ports.measures import Measures
 from trailkeeper.ports.notes import Notebook
-from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.planning import Watermarks
 from trailkeeper.ports.proof import Proof
 from trailkeeper.settings import TenantSettings
 from trailkeeper.steps.arrivals import lateness_of, learning_streams
@@ -31,7 +31,7 @@ from trailkeeper.steps.cover import CoverStep
 log = structlog.get_logger()
 
 
-class MatchLedger(Frontiers, Proof, Measures, Notebook, Protocol):
+class MatchLedger(Watermarks, Proof, Measures, Notebook, Protocol):
     """What matching needs of the ledger."""
 
 
@@ -144,8 +144,8 @@ class MatchStep:
         return [h for h in hours if _is_proven(read, Window(h, h + HOUR + settle, axis))]
 
     def _begun_at(self, stream: Stream) -> datetime | None:
-        frontier = self.ledger.frontier(stream)
-        return frontier.begun_at if frontier else None
+        watermark = self.ledger.watermark(stream)
+        return watermark.begun_at if watermark else None
 
     def _open_from(self, tenant: str, now: datetime) -> date:
         """The first day of which a planned re-read may still bring something."""

@@ -1,4 +1,4 @@
-"""Plan what every tenant needs now, and announce what the ledger says is due."""
+"""Plan what every tenant needs now, and enqueue what the ledger says is due."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import structlog
 
 from trailkeeper.model.measures.density import Density, density_key
 from trailkeeper.model.measures.lateness import LATENESS_PREFIX, Lateness, lateness_key
-from trailkeeper.model.planning import Frontier
+from trailkeeper.model.planning import Watermark
 from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.sources import known_rules, rules_of
 from trailkeeper.model.stream import Source, Stream
-from trailkeeper.ports.announcer import Announcer
+from trailkeeper.ports.enqueuer import Enqueuer
 from trailkeeper.ports.leasing import Segments
 from trailkeeper.ports.merging import Merging
 from trailkeeper.ports.notes import Notes
@@ -33,15 +33,15 @@ class PlanLedger(Planning, Segments, Merging, Standing, Notes, Worklist, Protoco
     """What planning and enqueuing need of the ledger."""
 
 
-Planner = Callable[[Frontier | None], Iterable[NewSegment]]
+Planner = Callable[[Watermark | None], Iterable[NewSegment]]
 
 LONGEST_BACK = timedelta(days=30)
 """how far a stream begins without `since` (contract: at most one month)"""
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
-    """How many of each were announced in one sweep."""
+class Enqueued:
+    """How many of each were enqueued in one reconciliation."""
 
     segments: int
     merges: int
@@ -54,7 +54,7 @@ def plan_tenants(
     """Add the segments that fresh time, back-fill and re-reads need; how many were added.
 
     `readable`: the sources that this installation has an adapter for. Running it twice, or in two
-    places at once, adds nothing more.
+    slots at once, adds nothing more.
     """
     needed: dict[Stream, Planner] = {}
     for source in readable:
@@ -68,7 +68,7 @@ def plan_tenants(
 
 def _say_if_ahead(ledger: Planning, source: Source, now: datetime) -> None:
     """A clock that ran ahead had time planned that has not come, and was then put right."""
-    until = max((f.fresh_until for f in ledger.frontiers(source).values()), default=now)
+    until = max((f.fresh_until for f in ledger.watermarks(source).values()), default=now)
     if until > now + _AHEAD:
         log.error(
             "clock_moved",
@@ -78,11 +78,11 @@ def _say_if_ahead(ledger: Planning, source: Source, now: datetime) -> None:
         )
 
 
-def plan_polls(settings: Settings, ledger: PlanLedger, announcer: Announcer, now: datetime) -> int:
-    """Plan the polled streams whose turn it is, and announce their fresh windows; how many.
+def plan_polls(settings: Settings, ledger: PlanLedger, enqueuer: Enqueuer, now: datetime) -> int:
+    """Plan the polled streams whose turn it is, and enqueue their fresh windows; how many.
 
     Every few seconds, so that a thousand tenants' polls spread over the minute: only what is added
-    here is announced here. The sweep of `announce_due` repairs what was lost.
+    here is enqueued here. The reconciliation of `enqueue_due` repairs what was lost.
     """
     needed: dict[Stream, Planner] = {}
     for source, rules in known_rules().items():
@@ -90,7 +90,7 @@ def plan_polls(settings: Settings, ledger: PlanLedger, announcer: Announcer, now
             needed |= _needed(settings, ledger, source, now)
     planned = _planned(ledger, needed, now)
     fresh = [segment.id for segment in planned if segment.purpose is Purpose.INCREMENTAL]
-    announcer.pull(fresh)
+    enqueuer.pull(fresh)
     return len(fresh)
 
 
@@ -116,7 +116,7 @@ def _needed(
 ) -> dict[Stream, Planner]:
     """The planners of those streams of one source that need something now; most need nothing, and
     cost nothing. Whether anything is needed does not depend on how busy the tenant is."""
-    rules, frontiers = rules_of(source), ledger.frontiers(source)
+    rules, watermarks = rules_of(source), ledger.watermarks(source)
     standing = _standing(ledger, source, now) if rules.polled else frozenset()
     late = ledger.all_noted(LATENESS_PREFIX) if rules.learns_lateness else {}
     usual = settings.collection.known(settings.service.searches_per_tenant)
@@ -126,7 +126,7 @@ def _needed(
             continue
         stream, begin = Stream(tenant.name, source), begins_at(tenant, now)
         known = replace(usual, lateness=_lateness(late.get(lateness_key(stream))))
-        if any(True for _ in rules.plan(stream, begin, known, now, frontiers.get(stream))):
+        if any(True for _ in rules.plan(stream, begin, known, now, watermarks.get(stream))):
             if rules.learns_density:
                 known = replace(known, density=known_density(ledger, stream))
             needed[stream] = partial(rules.plan, stream, begin, known, now)
@@ -171,77 +171,77 @@ def begins_at(tenant: TenantSettings, now: datetime) -> datetime:
     return since
 
 
-def announce_due(
-    settings: Settings, ledger: PlanLedger, outbox: Outbox, announcer: Announcer, now: datetime
-) -> Announced:
+def enqueue_due(
+    settings: Settings, ledger: PlanLedger, outbox: Outbox, enqueuer: Enqueuer, now: datetime
+) -> Enqueued:
     """Send to the queue what is due: the queue is a hint, and this repairs it."""
     # `plan_polls` adds no poll to one that waits, and what a large or interrupted one leaves over
-    # is back-fill: one of each feed at most was just announced, and hides nothing that is due.
-    limit = _ANNOUNCED_AT_ONCE + len(settings.tenants)
+    # is back-fill: one of each feed at most was just enqueued, and hides nothing that is due.
+    limit = _ENQUEUED_AT_ONCE + len(settings.tenants)
     found = ledger.due(now, limit=limit, per_stream=settings.service.searches_per_tenant)
-    due = [segment.id for segment in found if not _just_announced(segment, now)]
-    due = due[:_ANNOUNCED_AT_ONCE]
-    announcer.pull(due)
+    due = [segment.id for segment in found if not _just_enqueued(segment, now)]
+    due = due[:_ENQUEUED_AT_ONCE]
+    enqueuer.pull(due)
     to_merge = ledger.tenants_to_merge()
     for tenant in to_merge:
-        announcer.merge(tenant)
-    owed = outbox.due(now, limit=_ANNOUNCED_AT_ONCE)
+        enqueuer.merge(tenant)
+    owed = outbox.due(now, limit=_ENQUEUED_AT_ONCE)
     for outbox_id in owed:
-        announcer.deliver(outbox_id)
-    return Announced(len(due), len(to_merge), len(owed))
+        enqueuer.deliver(outbox_id)
+    return Enqueued(len(due), len(to_merge), len(owed))
 
 
-def announce_next(
-    settings: Settings, ledger: PlanLedger, announcer: Announcer, stream: Stream, now: datetime
+def enqueue_next(
+    settings: Settings, ledger: PlanLedger, enqueuer: Enqueuer, stream: Stream, now: datetime
 ) -> None:
-    """When a segment of a backlog is done, the next of its stream awaits no sweep.
+    """When a segment of a backlog is done, the next of its stream awaits no reconciliation.
 
-    For a polled stream it is one, behind a poll that found no slot: it took one place in the queue
+    For a polled stream it is one, behind a poll that found no slot: it took one slot in the queue
     and gives one back, so that a thousand backlogs never fill the queue in front of the fresh
     polls.
     """
     most = rules_of(stream.source).backlog_at_once
-    _announce_backlog(settings, ledger, announcer, stream, now, most)
+    _enqueue_backlog(settings, ledger, enqueuer, stream, now, most)
 
 
-def announce_more(
-    settings: Settings, ledger: PlanLedger, announcer: Announcer, stream: Stream, now: datetime
+def enqueue_more(
+    settings: Settings, ledger: PlanLedger, enqueuer: Enqueuer, stream: Stream, now: datetime
 ) -> None:
-    """When a segment was cut or shared, or its stream got more places: as many as it may have."""
+    """When a segment was cut or shared, or its stream got more slots: as many as it may have."""
     rules = rules_of(stream.source)
     most = settings.service.searches_per_tenant if rules.polled else rules.backlog_at_once
-    _announce_backlog(settings, ledger, announcer, stream, now, most)
+    _enqueue_backlog(settings, ledger, enqueuer, stream, now, most)
 
 
-def _announce_backlog(
+def _enqueue_backlog(
     settings: Settings,
     ledger: PlanLedger,
-    announcer: Announcer,
+    enqueuer: Enqueuer,
     stream: Stream,
     now: datetime,
     most: int,
 ) -> None:
-    """Polls are announced at their own turn; they go first and are soon done, so that their places
+    """Polls are enqueued at their own turn; they go first and are soon done, so that their slots
     are no reason to let a backlog rest: whoever finds none takes no harm. One that found none at
-    its turn goes before the backlog: that would take each place again the moment it is free."""
+    its turn goes before the backlog: that would take each slot again the moment it is free."""
     polls = _POLLS_AT_ONCE if rules_of(stream.source).polled else 0
     due = ledger.due(now, most + polls, settings.service.searches_per_tenant + polls, stream)
-    left_out = [each.id for each in due if _is_poll(each) and not _just_announced(each, now)]
+    left_out = [each.id for each in due if _is_poll(each) and not _just_enqueued(each, now)]
     backlog = [each.id for each in due if not _is_poll(each)]
-    announcer.pull([*left_out[:1], *backlog[:most]])
+    enqueuer.pull([*left_out[:1], *backlog[:most]])
 
 
 def _is_poll(segment: Segment) -> bool:
     return rules_of(segment.stream.source).polled and segment.purpose is Purpose.INCREMENTAL
 
 
-def _just_announced(segment: Segment, now: datetime) -> bool:
-    """A poll that `plan_polls` has announced a moment ago: its message still waits in the queue."""
+def _just_enqueued(segment: Segment, now: datetime) -> bool:
+    """A poll that `plan_polls` has enqueued a moment ago: its message still waits in the queue."""
     untried = not segment.attempts and not segment.error
     return _is_poll(segment) and untried and now - _POLL_PATIENCE < segment.due_at < now
 
 
 _POLL_PATIENCE = timedelta(minutes=1)
-_ANNOUNCED_AT_ONCE = 1000
+_ENQUEUED_AT_ONCE = 1000
 _POLLS_AT_ONCE = 20
 """that are due of one feed: one, and one for every minute that the feed was told to rest"""

@@ -47,7 +47,7 @@ from trailkeeper.steps.content_types import ask_what_was_missed, asked_again, no
 from trailkeeper.steps.fairness import Fairness
 from trailkeeper.steps.heartbeat import Heartbeat
 from trailkeeper.steps.identify import Require, anybody
-from trailkeeper.steps.places import Places, PlaceTurn, hint
+from trailkeeper.steps.slots import Slots, SlotTurn, hint
 
 log = structlog.get_logger()
 
@@ -113,18 +113,18 @@ class PullStep:
     """where this process is one of those that all tenants share"""
 
     def __call__(
-        self, segment_id: int, owner: str, announce: Callable[[], None] = lambda: None
+        self, segment_id: int, owner: str, enqueue: Callable[[], None] = lambda: None
     ) -> Outcome:
         """Pull one segment if it is ours to pull; see `of`."""
         found = self.ledger.segments([segment_id])
-        return self.of(found[0], owner, announce) if found else Outcome.NOT_OURS
+        return self.of(found[0], owner, enqueue) if found else Outcome.NOT_OURS
 
     def of(
-        self, segment: Segment, owner: str, announce: Callable[[], None] = lambda: None
+        self, segment: Segment, owner: str, enqueue: Callable[[], None] = lambda: None
     ) -> Outcome:
         """Pull this segment if it is ours to pull.
 
-        `announce` is called while it is pulled, when others may take more of its stream.
+        `enqueue` is called while it is pulled, when others may take more of its stream.
         Provider errors end in the ledger (postponed, parked, lost), not in an exception.
         Raises `Unavailable` when the disk or the ledger is out of reach, `ConfigurationError`
         before anything is asked when the tenant's name stands for another directory by now.
@@ -132,8 +132,8 @@ class PullStep:
         self.require(segment.stream.tenant)
         now = self.clock.now()
         until = now + self.lease_length
-        places = Places(self.ledger, self.clock, self.per_stream)
-        pace = places.pace(segment.stream)
+        slots = Slots(self.ledger, self.clock, self.per_stream)
+        pace = slots.pace(segment.stream)
         allowed = pace.allows(self.per_stream)
         shared = self.fairness.processes() if self.fairness else None
         leased = self.ledger.lease(segment.id, owner, now, until, allowed, shared)
@@ -141,7 +141,7 @@ class PullStep:
             return Outcome.NOT_OURS
         outcome = Outcome.POSTPONED
         try:
-            outcome = self._held(PlaceTurn(places, leased, pace, announce), now)
+            outcome = self._held(SlotTurn(slots, leased, pace, enqueue), now)
         finally:
             self._told(leased, now, outcome)
         return outcome
@@ -153,7 +153,7 @@ class PullStep:
             with hint("held"):
                 self.fairness.held(leased.segment.stream, since, landed=landed)
 
-    def _held(self, turn: PlaceTurn, now: datetime) -> Outcome:
+    def _held(self, turn: SlotTurn, now: datetime) -> Outcome:
         """Pull what is leased, whatever comes of it."""
         leased = turn.leased
         with structlog.contextvars.bound_contextvars(
@@ -176,7 +176,7 @@ class PullStep:
             except TrailkeeperError as error:
                 return self._failed(turn, error)
 
-    def _pull(self, turn: PlaceTurn) -> Outcome:
+    def _pull(self, turn: SlotTurn) -> Outcome:
         leased = turn.leased
         segment = leased.segment
         source = self.sources[segment.stream.source]
@@ -202,7 +202,7 @@ class PullStep:
             raise StoppedError
         heart.check()
 
-    def _mark(self, turn: PlaceTurn, landed: Landed, pulled: Pulled) -> None:
+    def _mark(self, turn: SlotTurn, landed: Landed, pulled: Pulled) -> None:
         _bind_window(turn)
         now = self.clock.now()
         leased = turn.leased
@@ -258,7 +258,7 @@ class PullStep:
         log.info("segment_deferred", reason=error.summary, due_at=due_at)
         return Outcome.POSTPONED
 
-    def _failed(self, turn: PlaceTurn, error: TrailkeeperError) -> Outcome:
+    def _failed(self, turn: SlotTurn, error: TrailkeeperError) -> Outcome:
         """Nothing was landed: back to planned, parked or lost."""
         _bind_window(turn)
         now = self.clock.now()
@@ -318,7 +318,7 @@ class PullStep:
         )
 
 
-def _bind_window(turn: PlaceTurn) -> None:
+def _bind_window(turn: SlotTurn) -> None:
     """From now on the log speaks of what is left of the window, and not of what was shared."""
     structlog.contextvars.bind_contextvars(window=str(turn.leased.segment.window))
 

@@ -24,7 +24,7 @@ from trailkeeper.ports.leasing import Segments
 from trailkeeper.ports.mail import Renderer
 from trailkeeper.ports.outbox import Outbox
 from trailkeeper.ports.parking import Standing
-from trailkeeper.ports.planning import Frontiers
+from trailkeeper.ports.planning import Watermarks
 from trailkeeper.process.crash_points import durable
 from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
@@ -34,7 +34,7 @@ from trailkeeper.steps.match import MatchStep
 log = structlog.get_logger()
 
 
-class ReportLedger(Frontiers, Segments, Standing, Protocol):
+class ReportLedger(Watermarks, Segments, Standing, Protocol):
     """What a month's report needs of the ledger."""
 
 
@@ -164,11 +164,11 @@ class CloseMonths:
             yield from self._due_of(tenant, now)
 
     def _due_of(self, tenant: TenantSettings, now: datetime) -> Iterator[Month]:
-        begun = [f for s in self._streams(tenant) if (f := self.ledger.frontier(s))]
+        begun = [f for s in self._streams(tenant) if (f := self.ledger.watermark(s))]
         if not begun:
             return
-        first_at = min(frontier.first_at for frontier in begun)
-        begun_at = max(frontier.begun_at for frontier in begun)
+        first_at = min(watermark.first_at for watermark in begun)
+        begun_at = max(watermark.begun_at for watermark in begun)
         month, current = Month.of(first_at, tenant.zone), Month.of(now, tenant.zone)
         while month < current:
             window = month.window(tenant.zone)

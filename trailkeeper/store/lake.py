@@ -287,7 +287,7 @@ def _join_small_files(table: DeltaTable, merge: Merge, days: Sequence[date]) -> 
                 writer_properties=WRITER_PROPERTIES,
             )
     except TrailkeeperError as error:
-        log.warning("lake_not_joined", tenant=merge.tenant, reason=str(error))
+        log.warning("compaction_failed", tenant=merge.tenant, reason=str(error))
 
 
 def _append(

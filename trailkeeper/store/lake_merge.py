@@ -142,11 +142,11 @@ class Stored:
         days = rows[PARTITION].unique().sort().to_list()
         if None in days:
             raise ValueError("a received record lies in no day")
-        self._places = [table.filter(pl.col(PARTITION).is_in(days))]
+        self._slots = [table.filter(pl.col(PARTITION).is_in(days))]
         if (rows["placed_by"] != PlacedBy.CREATION_TIME).any():
             elsewhere = ~pl.col(PARTITION).is_in(days)
             misplaced = pl.col("placed_by") > int(PlacedBy.CREATION_TIME)
-            self._places.append(table.filter(elsewhere, misplaced))
+            self._slots.append(table.filter(elsewhere, misplaced))
         self.texts = self._look_up(rows["id"], pl.col("digest", "source"))
 
     def values(self, ids: pl.Series) -> pl.DataFrame:
@@ -157,6 +157,6 @@ class Stored:
         """What is stored under `ids`, keyless or not: whoever compares, compares the whole key."""
         found = [
             place.filter(pl.col("id").is_in(ids.implode())).select(*_KEY, column).unique()
-            for place in self._places
+            for place in self._slots
         ]
         return pl.concat(pl.collect_all(found, engine="streaming"))

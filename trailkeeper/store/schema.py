@@ -37,7 +37,7 @@ from sqlalchemy.types import TypeDecorator
 from trailkeeper.model.segment import SegmentState
 from trailkeeper.model.window import require_utc
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration. A database that carries it is opened without loading Alembic."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,7 +109,7 @@ streams = Table(
     Column("tenant", Text, primary_key=True),
     Column("source", Text, primary_key=True),
     Column("content_type", Text, primary_key=True),
-    Column("first_at", Instant),  # frontier; null before the first planned window
+    Column("first_at", Instant),  # watermark; null before the first planned window
     Column("fresh_until", Instant),
     Column("begun_at", Instant),
     Column("reread_until", Text, nullable=False),  # JSON list of microseconds or null

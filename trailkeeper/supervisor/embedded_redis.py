@@ -25,10 +25,11 @@ _STOP_SECONDS = 10.0
 _LONGEST_PATH = 100
 """bytes: the kernel takes 107 for a socket's (unix(7)), and other systems a few less"""
 
-# No TCP: whoever may not enter the folder cannot even ask. appendonly: what was announced survives
+# No TCP: whoever may not enter the folder cannot even ask. appendonly: what was enqueued survives
 # a restart. noeviction: a full Redis must refuse, not forget a lock. everysec: at most a second of
-# announcements is lost with the machine, and a sweep repairs that. The limits: messages and sealed
-# tokens have some hundred bytes each, and a reader that does not read must not fill the memory.
+# queue messages is lost with the machine, and a reconciliation repairs that. The limits: messages
+# and sealed tokens have some hundred bytes each, and a reader that does not read must not fill the
+# memory.
 _CONFIGURATION = """\
 port 0
 unixsocket "{socket}"

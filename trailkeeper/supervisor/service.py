@@ -41,7 +41,7 @@ KEEPING = 2
 KEEPING_QUEUES = (Queue.MERGE, Queue.REPORT, Queue.MAIL)
 """Ticks have a process of their own: two long merges would hold up every tenant's next minute."""
 _TO_BEGIN = (Queue.PLAN, Queue.PULL)
-"""by which what waits in the ledger begins: a tick announces it, a pull takes it"""
+"""by which what waits in the ledger begins: a tick enqueues it, a pull takes it"""
 
 
 @dataclass(frozen=True, slots=True)

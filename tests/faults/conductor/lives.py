@@ -33,7 +33,7 @@ from trailkeeper.model.report import Month
 from trailkeeper.model.stream import Source
 from trailkeeper.settings import load
 from trailkeeper.settings.environment import CRASH_VARIABLE
-from trailkeeper.steps.plan import announce_due, plan_tenants
+from trailkeeper.steps.plan import enqueue_due, plan_tenants
 
 WARM = (
     "fontTools.agl",
@@ -116,7 +116,7 @@ def _world(life: Life) -> World:
 
 
 class _Messages:
-    """`ports.Announcer` over a list that doubles and reorders what it is given."""
+    """`ports.enqueuer.Enqueuer` over a list that doubles and reorders what it is given."""
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
@@ -176,7 +176,7 @@ class _Service:
         world, now = self._world, self._world.clock.now()
         self._try(lambda: plan_tenants(world.settings, world.ledger, [Source.EXCHANGE], now))
         self._try(
-            lambda: announce_due(world.settings, world.ledger, world.outbox, self._messages, now)
+            lambda: enqueue_due(world.settings, world.ledger, world.outbox, self._messages, now)
         )
         self._try(self._months)
 

@@ -1,4 +1,4 @@
-"""The onboarding ladder of the Activity feed: from the certificate to the first listing.
+"""The preflight checks of the Activity feed: from the certificate to the first listing.
 
 management-api-and-graph.md, section 1.1. Nothing is started here: a subscription that is missing is
 no failure, the first collection starts it.
@@ -18,7 +18,7 @@ from trailkeeper.microsoft.identity.token_source import TokenSource
 from trailkeeper.microsoft.preflight import SignIn, in_order, roles
 from trailkeeper.model.feed.rules import content_types
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.source import Rung
+from trailkeeper.ports.source import Check
 from trailkeeper.settings import Settings, TenantSettings
 
 APP_ROLE = "ActivityFeed.Read"
@@ -30,8 +30,9 @@ _DISABLED = "Let the tenant's administrator enable the subscription again."
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityLadder:
-    """One climb of one tenant. Nothing is changed, except that its token is asked for anew."""
+class ActivityPreflight:
+    """One run of one tenant's preflight checks. Nothing is changed, except that its token is asked
+    for anew."""
 
     settings: Settings
     tenant: TenantSettings
@@ -39,8 +40,8 @@ class ActivityLadder:
     client: ActivityClient
     clock: Clock
 
-    def climb(self) -> Iterator[Rung]:
-        """The rungs, lowest first, up to the first that fails or that could not be asked."""
+    def run(self) -> Iterator[Check]:
+        """The checks, lowest first, up to the first that fails or that could not be asked."""
         said: dict[str, object] = {}
         sign_in = SignIn(self.settings, self.tenant, self.tokens, self.clock)
         audience = self.settings.cloud(self.tenant).management
@@ -54,18 +55,18 @@ class ActivityLadder:
             )
         )
 
-    def _subscriptions(self) -> Rung:
+    def _subscriptions(self) -> Check:
         shown = read_list(self.client.get(self.client.url("subscriptions/list")))
         disabled = sorted(s.contentType for s in shown if s.status not in (None, "enabled"))
         if disabled:
-            return Rung("", False, f"disabled: {', '.join(disabled)}", _DISABLED)
+            return Check("", False, f"disabled: {', '.join(disabled)}", _DISABLED)
         wanted = set(content_types(dlp=self.tenant.dlp))
         missing = wanted - {s.contentType for s in shown}
         if missing:
-            return Rung("", True, f"{len(missing)} to be started by the first collection")
-        return Rung("", True, f"{len(wanted)} content types enabled")
+            return Check("", True, f"{len(missing)} to be started by the first collection")
+        return Check("", True, f"{len(wanted)} content types enabled")
 
-    def _listing(self) -> Rung:
+    def _listing(self) -> Check:
         """The last hour of one content type. Nothing there is no proof of anything."""
         now = self.client.now()
         asked = {
@@ -78,13 +79,13 @@ class ActivityLadder:
         except TrailkeeperError as error:
             if error.code not in (NO_SUBSCRIPTION, DISABLED):
                 raise
-            return Rung("", None, "not subscribed yet: the first collection does that")
-        return Rung("", True, "the feed answers")
+            return Check("", None, "not subscribed yet: the first collection does that")
+        return Check("", True, "the feed answers")
 
 
-def _app_role(said: Mapping[str, object]) -> Rung:
+def _app_role(said: Mapping[str, object]) -> Check:
     if not said:
-        return Rung("", None, "the token cannot be read; the feed's answer will tell")
+        return Check("", None, "the token cannot be read; the feed's answer will tell")
     if APP_ROLE in roles(said):
-        return Rung("", True, f"the token carries {APP_ROLE}")
-    return Rung("", False, f"the token lacks the app role {APP_ROLE}", _REMEDY)
+        return Check("", True, f"the token carries {APP_ROLE}")
+    return Check("", False, f"the token lacks the app role {APP_ROLE}", _REMEDY)

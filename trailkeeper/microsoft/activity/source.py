@@ -25,7 +25,7 @@ from trailkeeper.errors import (
 from trailkeeper.microsoft.activity.client import ActivityClient, ServiceClock
 from trailkeeper.microsoft.activity.fetch import Fetching
 from trailkeeper.microsoft.activity.listing import EndlessListing, Pages, listed_blobs
-from trailkeeper.microsoft.activity.preflight import ActivityLadder
+from trailkeeper.microsoft.activity.preflight import ActivityPreflight
 from trailkeeper.microsoft.activity.subscriptions import FeedLedger, Subscriptions
 from trailkeeper.microsoft.http.sessions import Sessions
 from trailkeeper.microsoft.identity.token_source import TokenSource
@@ -45,7 +45,7 @@ from trailkeeper.model.window import Window
 from trailkeeper.ports.budget import Budget
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.parking import Parking
-from trailkeeper.ports.source import Pulled, RecordSink, Rung
+from trailkeeper.ports.source import Check, Pulled, RecordSink
 from trailkeeper.process.threads import Crew
 from trailkeeper.settings import Settings
 
@@ -114,11 +114,11 @@ class ActivitySource:
         )
         return pull.of(window, wanted)
 
-    def check(self, tenant: str) -> Iterator[Rung]:
+    def check(self, tenant: str) -> Iterator[Check]:
         found = self._settings.tenant(tenant)
-        yield from ActivityLadder(
+        yield from ActivityPreflight(
             self._settings, found, self._tokens, self.client(tenant), self._clock
-        ).climb()
+        ).run()
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The onboarding ladder of the Exchange source: from the certificate to the first record.
+"""The preflight checks of the Exchange source: from the certificate to the first record.
 
 identity-and-exchange.md, section 6.5. Claims are read for diagnosis only; what counts is what
 Exchange answers.
@@ -23,7 +23,7 @@ from trailkeeper.microsoft.preflight import SignIn, in_order, roles, texts
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.window import iso
 from trailkeeper.ports.clock import Clock
-from trailkeeper.ports.source import Rung
+from trailkeeper.ports.source import Check
 from trailkeeper.settings import Settings, TenantSettings
 
 APP_ROLE = "Exchange.ManageAsApp"
@@ -42,8 +42,9 @@ _SEARCH_FROM, _SEARCH_TO = timedelta(hours=24), timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
-    """One climb of one tenant. Nothing is changed, except that its token is asked for anew."""
+class ExchangePreflight:
+    """One run of one tenant's preflight checks. Nothing is changed, except that its token is asked
+    for anew."""
 
     settings: Settings
     tenant: TenantSettings
@@ -51,8 +52,8 @@ class Ladder:
     client: ExchangeClient
     clock: Clock
 
-    def climb(self) -> Iterator[Rung]:
-        """The rungs, lowest first, up to the first that fails or that could not be asked."""
+    def run(self) -> Iterator[Check]:
+        """The checks, lowest first, up to the first that fails or that could not be asked."""
         said: dict[str, object] = {}
         sign_in = SignIn(self.settings, self.tenant, self.tokens, self.clock)
         audience = self.settings.cloud(self.tenant).exchange
@@ -67,11 +68,11 @@ class Ladder:
             )
         )
 
-    def _auditing(self) -> Rung:
+    def _auditing(self) -> Check:
         read_audit_config(self.client.invoke(AUDIT_CONFIG, {}))
-        return Rung("", True, "the app may ask, and the tenant records its audit log")
+        return Check("", True, "the app may ask, and the tenant records its audit log")
 
-    def _search(self) -> Rung:
+    def _search(self) -> Check:
         """One row of the last day. None is no proof of an empty log (section 6.5)."""
         now = self.clock.now()
         start, end = now - _SEARCH_FROM, now - _SEARCH_TO
@@ -79,27 +80,29 @@ class Ladder:
         answer = self.client.invoke(SEARCH, asked)
         page = read_page(answer.body, RecordReader(now), answer.headers.get("X-Warnings", ""))
         if page.records:
-            return Rung("", True, "records of the last day can be read")
+            return Check("", True, "records of the last day can be read")
         said = f" ({page.warnings[0]})" if page.warnings else ""
-        return Rung(
+        return Check(
             "", None, f"no record between 24 and 2 hours ago{said}: quiet, or not recording yet"
         )
 
 
-def _app_role(said: Mapping[str, object]) -> Rung:
+def _app_role(said: Mapping[str, object]) -> Check:
     if not said:
-        return Rung("", None, "the token cannot be read; Exchange's answer will tell")
+        return Check("", None, "the token cannot be read; Exchange's answer will tell")
     held = roles(said)
     if APP_ROLE in held:
-        return Rung("", True, f"the token carries {APP_ROLE}")
+        return Check("", True, f"the token carries {APP_ROLE}")
     alike = sorted(LOOK_ALIKES & held)
     instead = f"; {alike[0]} is another permission" if alike else ""
-    return Rung("", False, f"the token lacks the app role {APP_ROLE}{instead}", APP_ROLE_REMEDY)
+    return Check("", False, f"the token lacks the app role {APP_ROLE}{instead}", APP_ROLE_REMEDY)
 
 
-def _directory_role(said: Mapping[str, object]) -> Rung:
+def _directory_role(said: Mapping[str, object]) -> Check:
     held = texts(said.get("wids"))
     carrying = sorted(AUDIT_ROLES[role] for role in held & set(AUDIT_ROLES))
     if carrying:
-        return Rung("", True, f"the app is {', '.join(carrying)}")
-    return Rung("", None, "no directory role known to carry the search; a role inside Exchange may")
+        return Check("", True, f"the app is {', '.join(carrying)}")
+    return Check(
+        "", None, "no directory role known to carry the search; a role inside Exchange may"
+    )

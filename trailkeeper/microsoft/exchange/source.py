@@ -18,7 +18,7 @@ from trailkeeper.microsoft.exchange.client import (
     read_audit_config,
 )
 from trailkeeper.microsoft.exchange.page import ExchangePage, read_page
-from trailkeeper.microsoft.exchange.preflight import Ladder
+from trailkeeper.microsoft.exchange.preflight import ExchangePreflight
 from trailkeeper.microsoft.http.sessions import Sessions
 from trailkeeper.microsoft.identity.token_source import TokenSource
 from trailkeeper.microsoft.records import RecordReader
@@ -40,7 +40,7 @@ from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window, iso
 from trailkeeper.ports.clock import Clock
 from trailkeeper.ports.notes import Notebook
-from trailkeeper.ports.source import Pulled, RecordSink, Rung
+from trailkeeper.ports.source import Check, Pulled, RecordSink
 from trailkeeper.settings import Settings
 
 log = structlog.get_logger()
@@ -94,11 +94,11 @@ class ExchangeSource:
         self._learn(tenant, known, search, walk)
         return Pulled(tuple(findings), search.requests, walk.calls.foreign, walk.interrupted)
 
-    def check(self, tenant: str) -> Iterator[Rung]:
-        """Climb the onboarding ladder with a token of this minute."""
+    def check(self, tenant: str) -> Iterator[Check]:
+        """Run the preflight checks with a token of this minute."""
         found = self._settings.tenant(tenant)
         client = self.client(tenant)
-        yield from Ladder(self._settings, found, self._tokens, client, self._clock).climb()
+        yield from ExchangePreflight(self._settings, found, self._tokens, client, self._clock).run()
 
     def _learn(self, tenant: str, known: Known, search: AuditSearch, walk: SearchWalk) -> None:
         """Apply what the walk found out to what is noted by now: others ended meanwhile. Of two

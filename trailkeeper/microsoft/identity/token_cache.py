@@ -240,7 +240,7 @@ def _release(store: TokenStore, owner: str, name: str) -> None:
     try:
         store.unlock(owner, name)
     except StoreDown:
-        _log.warning("token_lock_left", owner=owner)  # it expires by itself
+        _log.warning("token_lock_unreleased", owner=owner)  # it expires by itself
 
 
 def _value_key(owner: str) -> str:

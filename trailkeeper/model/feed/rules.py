@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from zlib import crc32
 
-from trailkeeper.model.planning import Frontier
+from trailkeeper.model.planning import Watermark
 from trailkeeper.model.segment import MISSING, Finding, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Axis, Window, iso, subtract, union
@@ -259,18 +259,18 @@ def plan_feed(
     begin: datetime,
     cadence: FeedCadence,
     now: datetime,
-    frontier: Frontier | None,
+    watermark: Watermark | None,
 ) -> Iterator[NewSegment]:
     """Segments to add for a feed that is wanted from `begin` on; what is out of reach is not."""
     newest = _floor_second(now - cadence.safety_lag)
     reachable = max(begin, horizon(now) + _FIRST_MARGIN)
-    start = frontier.fresh_until if frontier else reachable
-    if start < (_turn(stream, cadence.interval, newest) if frontier else newest):
+    start = watermark.fresh_until if watermark else reachable
+    if start < (_turn(stream, cadence.interval, newest) if watermark else newest):
         yield from _forward(stream, Window(start, newest, Axis.AVAILABLE), cadence, now)
-    if frontier and reachable < frontier.first_at:
-        yield from _backfill(stream, Window(reachable, frontier.first_at, Axis.AVAILABLE), cadence)
-    if frontier:
-        yield from _relists(stream, frontier, cadence, now)
+    if watermark and reachable < watermark.first_at:
+        yield from _backfill(stream, Window(reachable, watermark.first_at, Axis.AVAILABLE), cadence)
+    if watermark:
+        yield from _relists(stream, watermark, cadence, now)
 
 
 def _turn(stream: Stream, interval: timedelta, moment: datetime) -> datetime:
@@ -307,14 +307,14 @@ def _backfill(stream: Stream, window: Window, cadence: FeedCadence) -> Iterator[
 
 
 def _relists(
-    stream: Stream, frontier: Frontier, cadence: FeedCadence, now: datetime
+    stream: Stream, watermark: Watermark, cadence: FeedCadence, now: datetime
 ) -> Iterator[NewSegment]:
     """Each age walks behind the clock in whole hours and lists again what has reached that age."""
     reachable = _ceil_hour(horizon(now) + _FIRST_MARGIN)
     for index, age in enumerate(cadence.relist_after):
-        reached = frontier.reread_until[index] if index < len(frontier.reread_until) else None
-        start = max(reached or max(frontier.first_at, frontier.begun_at - age), reachable)
-        end = _floor_hour(min(now - age, frontier.fresh_until))
+        reached = watermark.reread_until[index] if index < len(watermark.reread_until) else None
+        start = max(reached or max(watermark.first_at, watermark.begun_at - age), reachable)
+        end = _floor_hour(min(now - age, watermark.fresh_until))
         if start < end:
             for piece in Window(start, end, Axis.AVAILABLE).pieces(24 * HOUR):
                 yield NewSegment(stream, piece, Purpose.REREAD, round=index + 1)

@@ -188,7 +188,7 @@ def _live() -> Select[Any]:
 
 
 def _due(*conditions: ColumnElement[bool]) -> Select[Any]:
-    """One statement: rank within each stream, cut to its free places, then take turns.
+    """One statement: rank within each stream, cut to its free slots, then take turns.
 
     Fresh time goes before all else: a stream has few windows of it, and what a large poll of a feed
     leaves over is none, so that nobody starves. The rest goes by turns: the n-th place of every
@@ -265,7 +265,7 @@ _TURN = (
 def _with_room(
     connection: Connection, segment_id: int, now: datetime, per_stream: int
 ) -> AnyRow | None:
-    """Lock the segment's stream, so that two workers do not both take its last place."""
+    """Lock the segment's stream, so that two workers do not both take its last slot."""
     stream = connection.execute(_OURS, {"segment": segment_id, "now": now}).first()
     if stream is None:
         return None

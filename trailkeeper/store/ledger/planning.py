@@ -10,7 +10,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
-from trailkeeper.model.planning import Frontier
+from trailkeeper.model.planning import Watermark
 from trailkeeper.model.segment import NewSegment, Purpose, Segment
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
@@ -30,7 +30,7 @@ from trailkeeper.store.ledger.rows import (
 )
 from trailkeeper.store.schema import from_micros, segments, streams, to_micros
 
-Planner = Callable[[Frontier | None], Iterable[NewSegment]]
+Planner = Callable[[Watermark | None], Iterable[NewSegment]]
 
 
 class Planning(OverEngine):
@@ -41,12 +41,12 @@ class Planning(OverEngine):
         now: datetime,
     ) -> int:
         with self._writing() as connection:
-            before = _frontier_of(locked(connection, stream))
+            before = _watermark_of(locked(connection, stream))
             new = list(planner(before))
             added = add_segments(connection, new, now)
             after = moved(before, stream, new, now)
             if after is not None and after != before:
-                connection.execute(_STORE, _frontier_row(stream, after))
+                connection.execute(_STORE, _watermark_row(stream, after))
             return added
 
     def plan_all(self, planners: Mapping[Stream, Planner], now: datetime) -> list[Segment]:
@@ -56,24 +56,24 @@ class Planning(OverEngine):
             added = _added(connection, [each for found in new.values() for each in found], now)
             after = {stream: moved(before[stream], stream, new[stream], now) for stream in new}
             rows = [
-                _frontier_row(stream, frontier)
-                for stream, frontier in after.items()
-                if frontier is not None and frontier != before[stream]
+                _watermark_row(stream, watermark)
+                for stream, watermark in after.items()
+                if watermark is not None and watermark != before[stream]
             ]
             if rows:
                 connection.execute(_STORE, rows)
             return added
 
-    def frontiers(self, source: Source) -> dict[Stream, Frontier]:
+    def watermarks(self, source: Source) -> dict[Stream, Watermark]:
         query = select(streams).where(streams.c.source == source.value)
         with self._reading() as connection:
             rows = list(connection.execute(query))
-        return {stream_of(row): found for row in rows if (found := _frontier_of(row))}
+        return {stream_of(row): found for row in rows if (found := _watermark_of(row))}
 
-    def frontier(self, stream: Stream) -> Frontier | None:
+    def watermark(self, stream: Stream) -> Watermark | None:
         with self._reading() as connection:
             row = connection.execute(select(streams).where(of_stream(streams, stream))).first()
-            return _frontier_of(row) if row else None
+            return _watermark_of(row) if row else None
 
     def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
         wanted = list(dict.fromkeys(segments))
@@ -121,32 +121,32 @@ def _added(connection: Connection, new: Sequence[NewSegment], now: datetime) -> 
 
 
 def moved(
-    frontier: Frontier | None, stream: Stream, new: Iterable[NewSegment], now: datetime
-) -> Frontier | None:
-    """The frontier after planning `new`; only the stream's own segments move it."""
+    watermark: Watermark | None, stream: Stream, new: Iterable[NewSegment], now: datetime
+) -> Watermark | None:
+    """The watermark after planning `new`; only the stream's own segments move it."""
     for segment in new:
         if segment.stream != stream:
             continue
         if segment.purpose in (Purpose.INCREMENTAL, Purpose.BACKFILL):
-            frontier = _widened(frontier, segment, now)
-        elif segment.purpose is Purpose.REREAD and segment.round > 0 and frontier is not None:
-            frontier = replace(frontier, reread_until=_reread(frontier, segment))
-    return frontier
+            watermark = _widened(watermark, segment, now)
+        elif segment.purpose is Purpose.REREAD and segment.round > 0 and watermark is not None:
+            watermark = replace(watermark, reread_until=_reread(watermark, segment))
+    return watermark
 
 
-def _widened(frontier: Frontier | None, segment: NewSegment, now: datetime) -> Frontier:
+def _widened(watermark: Watermark | None, segment: NewSegment, now: datetime) -> Watermark:
     start, end = segment.window.start, segment.window.end
-    if frontier is None:
-        return Frontier(first_at=start, fresh_until=end, begun_at=now)
+    if watermark is None:
+        return Watermark(first_at=start, fresh_until=end, begun_at=now)
     return replace(
-        frontier,
-        first_at=min(frontier.first_at, start),
-        fresh_until=max(frontier.fresh_until, end),
+        watermark,
+        first_at=min(watermark.first_at, start),
+        fresh_until=max(watermark.fresh_until, end),
     )
 
 
-def _reread(frontier: Frontier, segment: NewSegment) -> tuple[datetime | None, ...]:
-    reached = list(frontier.reread_until)
+def _reread(watermark: Watermark, segment: NewSegment) -> tuple[datetime | None, ...]:
+    reached = list(watermark.reread_until)
     reached += [None] * (segment.round - len(reached))
     earlier = reached[segment.round - 1]
     end = segment.window.end
@@ -167,16 +167,16 @@ def locked(connection: Connection, stream: Stream) -> AnyRow:
     return row
 
 
-def _locked_all(connection: Connection, wanted: Sequence[Stream]) -> dict[Stream, Frontier | None]:
+def _locked_all(connection: Connection, wanted: Sequence[Stream]) -> dict[Stream, Watermark | None]:
     """As `_locked`, in the order given: in any other, two planners could block each other."""
-    found: dict[Stream, Frontier | None] = {}
+    found: dict[Stream, Watermark | None] = {}
     for batch in batches(wanted, _KEYS_AT_ONCE):
         same = or_(*(of_stream(streams, stream) for stream in batch))
         ours = select(streams).where(same).order_by(*_KEY).with_for_update(key_share=True)
-        rows = {stream_of(row): _frontier_of(row) for row in connection.execute(ours)}
+        rows = {stream_of(row): _watermark_of(row) for row in connection.execute(ours)}
         for stream in batch:
             found[stream] = (
-                rows[stream] if stream in rows else _frontier_of(locked(connection, stream))
+                rows[stream] if stream in rows else _watermark_of(locked(connection, stream))
             )
     return found
 
@@ -186,11 +186,11 @@ def _ensure(connection: Connection, stream: Stream) -> None:
     connection.execute(insert_into(connection, streams).values(values).on_conflict_do_nothing())
 
 
-def _frontier_of(row: AnyRow) -> Frontier | None:
+def _watermark_of(row: AnyRow) -> Watermark | None:
     if row.first_at is None:
         return None
     reread = json.loads(row.reread_until)
-    return Frontier(
+    return Watermark(
         first_at=row.first_at,
         fresh_until=row.fresh_until,
         begun_at=row.begun_at,
@@ -208,13 +208,13 @@ _STORE = (
 )
 
 
-def _frontier_row(stream: Stream, frontier: Frontier) -> dict[str, object]:
-    reread = [None if moment is None else to_micros(moment) for moment in frontier.reread_until]
+def _watermark_row(stream: Stream, watermark: Watermark) -> dict[str, object]:
+    reread = [None if moment is None else to_micros(moment) for moment in watermark.reread_until]
     return {
         **{f"its_{name}": value for name, value in stream_key(stream).items()},
-        "new_first_at": frontier.first_at,
-        "new_fresh_until": frontier.fresh_until,
-        "new_begun_at": frontier.begun_at,
+        "new_first_at": watermark.first_at,
+        "new_fresh_until": watermark.fresh_until,
+        "new_begun_at": watermark.begun_at,
         "new_reread_until": json.dumps(reread),
     }
 

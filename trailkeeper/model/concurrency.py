@@ -15,7 +15,7 @@ _MINDS = "minds"
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ConcurrencyLimit:
     """`limit` rises with each clean answer and halves on trouble.
 
     By a whole search an answer until the service was troubled; from then on slowly, since what was
@@ -31,20 +31,20 @@ class Pace:
         """Whole searches at a time, at least one and at most `ceiling`."""
         return max(1, min(int(self.limit), ceiling))
 
-    def after_clean(self, ceiling: int) -> Pace:
+    def after_clean(self, ceiling: int) -> ConcurrencyLimit:
         step = _CAREFUL if self.minds else 1.0
         limit = min(self.limit + step, float(ceiling))
-        return Pace(limit, self.minds and limit < ceiling)
+        return ConcurrencyLimit(limit, self.minds and limit < ceiling)
 
-    def after_trouble(self) -> Pace:
+    def after_trouble(self) -> ConcurrencyLimit:
         """Throttled, rows of another search, or answers that did not come."""
-        return Pace(max(1.0, self.limit / 2), minds=True)
+        return ConcurrencyLimit(max(1.0, self.limit / 2), minds=True)
 
     def to_text(self) -> str:
         return f"{self.limit:.3f} {_MINDS}" if self.minds else f"{self.limit:.3f}"
 
     @classmethod
-    def from_text(cls, text: str) -> Pace:
+    def from_text(cls, text: str) -> ConcurrencyLimit:
         """What `to_text` wrote; anything else starts anew."""
         number, _, word = text.partition(" ")
         try:

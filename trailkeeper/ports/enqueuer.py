@@ -8,8 +8,9 @@ from typing import Protocol
 from trailkeeper.model.report import Month
 
 
-class Announcer(Protocol):
-    """Sends ids to the queue. Losing every message loses nothing: a sweep announces again."""
+class Enqueuer(Protocol):
+    """Sends ids to the queue. Losing every message loses nothing: a reconciliation enqueues
+    again."""
 
     def pull(self, segment_ids: Sequence[int]) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Sends ids to the queue; `ports.Announcer` over Celery."""
+"""Sends ids to the queue; `ports.Enqueuer` over Celery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trailkeeper.model.report import Month
 log = structlog.get_logger()
 
 
-class CeleryAnnouncer:
+class CeleryEnqueuer:
     """Losing a message loses nothing, so a queue out of reach is logged and not an error."""
 
     def __init__(self, app: Celery) -> None:
@@ -49,4 +49,4 @@ class CeleryAnnouncer:
                 retry=False,
             )
         except OperationalError as error:
-            log.warning("announcement_failed", task=task.value, reason=str(error)[:200])
+            log.warning("enqueue_failed", task=task.value, reason=str(error)[:200])

@@ -1,7 +1,7 @@
 """The places of a stream: how many segments it may have under lease, and who takes one.
 
-A pull holds one place. Between its requests it says how the service took them (`answered`), sees
-whether places are free (`room`) and gives a part of its window to others (`share`).
+A pull holds one slot. Between its requests it says how the service took them (`answered`), sees
+whether slots are free (`room`) and gives a part of its window to others (`share`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from trailkeeper.errors import TrailkeeperError, Transient, Unavailable
-from trailkeeper.model.pace import Pace
+from trailkeeper.model.concurrency import ConcurrencyLimit
 from trailkeeper.model.segment import Leased, NewSegment, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.turn import Turn
@@ -35,21 +35,21 @@ class SlotLedger(Leasing, Notebook, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Slots:
     """What every turn of one process stands on. `most` bounds any stream; its pace may be lower."""
 
     ledger: SlotLedger
     clock: Clock
     most: int
 
-    def pace(self, stream: Stream) -> Pace:
-        noted = self.ledger.noted(pace_key(stream))
-        return Pace.from_text(noted[0]) if noted else Pace()
+    def pace(self, stream: Stream) -> ConcurrencyLimit:
+        noted = self.ledger.noted(concurrency_key(stream))
+        return ConcurrencyLimit.from_text(noted[0]) if noted else ConcurrencyLimit()
 
     def free(self, stream: Stream) -> int:
         """How many more segments of `stream` could be pulled now, if there were any.
 
-        Segments that wait take the places first: with more of them than places it is negative.
+        Segments that wait take the slots first: with more of them than slots it is negative.
         """
         now = self.clock.now()
         unfinished = self.ledger.unfinished(stream.tenant, _always(stream))
@@ -79,21 +79,21 @@ class Places:
         before = self.pace(stream)
         after = before.after_clean(self.most) if clean else before.after_trouble()
         if after != before:
-            self.ledger.note(pace_key(stream), after.to_text(), self.clock.now())
+            self.ledger.note(concurrency_key(stream), after.to_text(), self.clock.now())
         return after.allows(self.most) > before.allows(self.most)
 
 
-class PlaceTurn(Turn):
+class SlotTurn(Turn):
     """The turn of one leased segment."""
 
     def __init__(
-        self, places: Places, leased: Leased, pace: Pace, announce: Callable[[], None]
+        self, slots: Slots, leased: Leased, pace: ConcurrencyLimit, enqueue: Callable[[], None]
     ) -> None:
-        """`pace`: when the segment was leased. `announce` is called when others may take more of
+        """`pace`: when the segment was leased. `enqueue` is called when others may take more of
         the stream than before."""
-        self._places = places
+        self._slots = slots
         self._pace = pace
-        self._announce = announce
+        self._enqueue = enqueue
         self._spoke = False
         self.leased = leased
         """as it stands in the ledger: narrower once something was shared"""
@@ -106,66 +106,66 @@ class PlaceTurn(Turn):
     def answered(self, *, clean: bool) -> None:
         self._spoke = True
         with hint("answered"):
-            if self._places.went(self.leased.segment.stream, clean=clean):
-                self._announce()
+            if self._slots.went(self.leased.segment.stream, clean=clean):
+                self._enqueue()
 
     def ended(self, error: TrailkeeperError | None) -> None:
         """A source that does not speak of single answers is taken by its whole pull, and by what
         ended it early. A pull that a person, or something of ours, ended says nothing of the pace.
 
-        A poll that had all the places there are asks the ledger nothing.
+        A poll that had all the slots there are asks the ledger nothing.
         """
         if self._spoke or not (error is None or isinstance(error, Transient)):
             return
-        at_most = self._pace == self._pace.after_clean(self._places.most)
+        at_most = self._pace == self._pace.after_clean(self._slots.most)
         if error or not at_most:
             self.answered(clean=error is None)
 
     def left(self) -> None:
         """Pieces were planned that others may take at once."""
         with hint("left"):
-            self._announce()
+            self._enqueue()
 
     def room(self) -> int:
         with hint("room"):
-            return self._places.free(self.leased.segment.stream)
+            return self._slots.free(self.leased.segment.stream)
         return 0  # type: ignore[unreachable]  # it is reached where the hint failed
 
     def newer_under_way(self) -> bool:
         with hint("newer"):
-            return self._places.newer_under_way(self.leased.segment)
+            return self._slots.newer_under_way(self.leased.segment)
         return False  # type: ignore[unreachable]  # it is reached where the hint failed
 
     def share(self, kept: Window, given: Sequence[Window]) -> bool:
         """Narrow our segment and plan the others in one step; raises `LeaseLost`."""
         segment = self.leased.segment
-        now = self._places.clock.now()
+        now = self._slots.clock.now()
         new = [
             NewSegment(segment.stream, window, segment.purpose, segment.round, now)
             for window in given
         ]
-        if not self._places.ledger.share(self.leased.lease, kept, new, now):
+        if not self._slots.ledger.share(self.leased.lease, kept, new, now):
             return False
         self.leased = replace(self.leased, segment=replace(segment, window=kept))
         log.info("segment_shared", kept=str(kept), given=[str(window) for window in given])
         with hint("share"):
-            self._announce()
+            self._enqueue()
         return True
 
 
 @contextmanager
 def hint(what: str) -> Iterator[None]:
-    """Places are hints: a ledger that is out of reach for a moment ends no pull because of them.
+    """Slots are hints: a ledger that is out of reach for a moment ends no pull because of them.
     The lease does, once it could not be renewed for too long."""
     try:
         yield
     except Unavailable as error:
-        log.warning("places_unanswered", what=what, reason=str(error))
+        log.warning("slot_count_failed", what=what, reason=str(error))
 
 
-def pace_key(stream: Stream) -> str:
+def concurrency_key(stream: Stream) -> str:
     """Where the ledger keeps a stream's pace."""
-    return f"pace/{stream}"
+    return f"concurrency/{stream}"
 
 
 def _always(stream: Stream) -> Window:

@@ -1,4 +1,4 @@
-"""What becomes of an announcement that Redis refuses."""
+"""What becomes of an queue message that Redis refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celery import Celery
 
 from tests.servers.redis import RedisServer, redis_server
 from wire.transport import transport
-from worker.announcer import CeleryAnnouncer
+from worker.enqueuer import CeleryEnqueuer
 
 
 @pytest.fixture
@@ -20,13 +20,13 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.mark.parametrize("trouble", ["another type", "full", "gone"])
-def test_a_refused_announcement_is_logged_and_no_error(redis: RedisServer, trouble: str) -> None:
-    """The next sweep announces the same: no task ends because its hint was not taken."""
+def test_a_refused_queue_message_is_logged_and_no_error(redis: RedisServer, trouble: str) -> None:
+    """The next reconciliation enqueues the same: no task ends because its hint was not taken."""
     with Celery("test", broker=redis.url, set_as_current=False) as app:
         app.conf.broker_transport = transport(redis.url, bytes(32))
         app.conf.task_create_missing_queues = True
-        announcer = CeleryAnnouncer(app)
-        announcer.merge("contoso")
+        enqueuer = CeleryEnqueuer(app)
+        enqueuer.merge("contoso")
         with redis.client() as client:
             if trouble == "another type":
                 client.delete("merge")
@@ -36,5 +36,5 @@ def test_a_refused_announcement_is_logged_and_no_error(redis: RedisServer, troub
         if trouble == "gone":
             redis.stop()
         with structlog.testing.capture_logs() as logged:
-            announcer.merge("contoso")
-        assert [event["event"] for event in logged] == ["announcement_failed"]
+            enqueuer.merge("contoso")
+        assert [event["event"] for event in logged] == ["enqueue_failed"]

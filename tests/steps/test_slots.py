@@ -17,11 +17,11 @@ from trailkeeper.errors import (
     Transient,
     Unavailable,
 )
-from trailkeeper.model.pace import START, Pace
+from trailkeeper.model.concurrency import START, ConcurrencyLimit
 from trailkeeper.model.segment import Leased, NewSegment, Purpose, SegmentState
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
-from trailkeeper.steps.places import Places, PlaceTurn
+from trailkeeper.steps.slots import Slots, SlotTurn
 from trailkeeper.store.ledger import SqlLedger
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -31,8 +31,8 @@ MOST = 4
 
 
 @pytest.fixture
-def places(ledger: SqlLedger) -> Places:
-    return Places(ledger, HandClock(NOW), MOST)
+def slots(ledger: SqlLedger) -> Slots:
+    return Slots(ledger, HandClock(NOW), MOST)
 
 
 def hours(start: int, end: int) -> Window:
@@ -50,10 +50,10 @@ class Away:
 
 
 def test_a_ledger_that_is_away_for_a_moment_ends_no_pull(ledger: SqlLedger) -> None:
-    """Places are hints; only what is shared has to be in the ledger."""
+    """Slots are hints; only what is shared has to be in the ledger."""
     leased = taken(ledger, hours(0, 24))
-    away = Places(Away(), HandClock(NOW), MOST)  # type: ignore[arg-type]  # it refuses everything
-    turn = PlaceTurn(away, leased, Pace(), lambda: None)
+    away = Slots(Away(), HandClock(NOW), MOST)  # type: ignore[arg-type]  # it refuses everything
+    turn = SlotTurn(away, leased, ConcurrencyLimit(), lambda: None)
     turn.answered(clean=False)
     assert turn.room() == 0
     with pytest.raises(Unavailable):
@@ -68,17 +68,15 @@ def taken(ledger: SqlLedger, window: Window) -> Leased:
     return leased
 
 
-def turned(
-    ledger: SqlLedger, places: Places, announce: Callable[[], None] = lambda: None
-) -> PlaceTurn:
+def turned(ledger: SqlLedger, slots: Slots, enqueue: Callable[[], None] = lambda: None) -> SlotTurn:
     leased = taken(ledger, hours(0, 24))
-    return PlaceTurn(places, leased, places.pace(STREAM), announce)
+    return SlotTurn(slots, leased, slots.pace(STREAM), enqueue)
 
 
-def test_the_pace_rises_while_a_pull_goes_on(ledger: SqlLedger, places: Places) -> None:
-    """Each clean answer frees a place, and others are called while there is a new one."""
+def test_the_pace_rises_while_a_pull_goes_on(ledger: SqlLedger, slots: Slots) -> None:
+    """Each clean answer frees a slot, and others are called while there is a new one."""
     called: list[int] = []
-    turn = turned(ledger, places, lambda: called.append(turn.room()))
+    turn = turned(ledger, slots, lambda: called.append(turn.room()))
     assert turn.room() == int(START) - 1
     for _ in range(9):
         turn.answered(clean=True)
@@ -91,31 +89,31 @@ def test_the_pace_rises_while_a_pull_goes_on(ledger: SqlLedger, places: Places) 
 
 
 def test_a_source_that_says_nothing_is_taken_by_its_whole_pull(
-    ledger: SqlLedger, places: Places
+    ledger: SqlLedger, slots: Slots
 ) -> None:
-    """One clean pull of a feed wins a place, one that failed takes half of them."""
-    turn = turned(ledger, places)
+    """One clean pull of a feed wins a slot, one that failed takes half of them."""
+    turn = turned(ledger, slots)
     turn.ended(None)
-    assert places.pace(STREAM).allows(MOST) == int(START) + 1
-    turn = PlaceTurn(places, turn.leased, places.pace(STREAM), lambda: None)
+    assert slots.pace(STREAM).allows(MOST) == int(START) + 1
+    turn = SlotTurn(slots, turn.leased, slots.pace(STREAM), lambda: None)
     turn.ended(Transient("HTTP 503", "Wait."))
-    assert places.pace(STREAM).allows(MOST) == 1
+    assert slots.pace(STREAM).allows(MOST) == 1
 
 
 @pytest.mark.parametrize("ended", [NeedsPerson, ConfigurationError, Unavailable, Lost])
 def test_what_is_not_the_service_s_trouble_leaves_the_pace(
-    ledger: SqlLedger, places: Places, ended: type[TrailkeeperError]
+    ledger: SqlLedger, slots: Slots, ended: type[TrailkeeperError]
 ) -> None:
     """A pull that a person or our own disk ended was neither clean nor too much for the service."""
-    turn = turned(ledger, places)
+    turn = turned(ledger, slots)
     turn.ended(ended("refused", "Consent."))
-    assert places.pace(STREAM) == Pace()
+    assert slots.pace(STREAM) == ConcurrencyLimit()
 
 
-def test_shared_parts_are_due_at_once(ledger: SqlLedger, places: Places) -> None:
+def test_shared_parts_are_due_at_once(ledger: SqlLedger, slots: Slots) -> None:
     """What a pull gives away is planned under its purpose, and nobody owes any of it twice."""
     called: list[str] = []
-    turn = turned(ledger, places, lambda: called.append("others"))
+    turn = turned(ledger, slots, lambda: called.append("others"))
     assert turn.share(hours(16, 24), [hours(8, 16), hours(0, 8)])
     assert called == ["others"]
     assert turn.leased.segment.window == hours(16, 24)
@@ -127,24 +125,24 @@ def test_shared_parts_are_due_at_once(ledger: SqlLedger, places: Places) -> None
         (hours(16, 24), SegmentState.LEASED),
     ]
     assert {s.purpose for s in ledger.due(NOW, MOST, MOST)} == {Purpose.COLLECT}
-    assert turn.room() == int(START) - 3, "segments that wait take the places first"
+    assert turn.room() == int(START) - 3, "segments that wait take the slots first"
 
 
-def test_only_the_owner_can_share(ledger: SqlLedger, places: Places) -> None:
+def test_only_the_owner_can_share(ledger: SqlLedger, slots: Slots) -> None:
     """A pull whose segment was taken over gives nothing away any more."""
-    turn = turned(ledger, places)
+    turn = turned(ledger, slots)
     ledger.lease(turn.leased.segment.id, "another", NOW + HOUR, NOW + 2 * HOUR, MOST)
     with pytest.raises(LeaseLost):
         turn.share(hours(12, 24), [hours(0, 12)])
     assert [s.window for s in ledger.unfinished("contoso", hours(0, 24))] == [hours(0, 24)]
 
 
-def test_newer_time_is_under_way_while_its_lease_lives(ledger: SqlLedger, places: Places) -> None:
+def test_newer_time_is_under_way_while_its_lease_lives(ledger: SqlLedger, slots: Slots) -> None:
     """Whoever came upon older time without a record waits for who asks for newer time: not for
     older time, not for what waits itself, and not for a worker that has died."""
-    older = PlaceTurn(places, taken(ledger, hours(-24, 0)), Pace(), lambda: None)
+    older = SlotTurn(slots, taken(ledger, hours(-24, 0)), ConcurrencyLimit(), lambda: None)
     assert not older.newer_under_way()
-    newer = PlaceTurn(places, taken(ledger, hours(0, 24)), Pace(), lambda: None)
+    newer = SlotTurn(slots, taken(ledger, hours(0, 24)), ConcurrencyLimit(), lambda: None)
     assert older.newer_under_way()
     assert not newer.newer_under_way()
     ledger.release(newer.leased.lease, NOW, "", counts_as_attempt=False)
@@ -152,5 +150,5 @@ def test_newer_time_is_under_way_while_its_lease_lives(ledger: SqlLedger, places
     again = ledger.lease(newer.leased.segment.id, "worker", NOW, NOW + HOUR / 2, MOST)
     assert again
     assert older.newer_under_way()
-    late = Places(ledger, HandClock(NOW + HOUR / 2), MOST)
-    assert not PlaceTurn(late, older.leased, Pace(), lambda: None).newer_under_way()
+    late = Slots(ledger, HandClock(NOW + HOUR / 2), MOST)
+    assert not SlotTurn(late, older.leased, ConcurrencyLimit(), lambda: None).newer_under_way()
