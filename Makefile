@@ -61,8 +61,9 @@ bench-fleet: setup  ## a thousand tenants' feeds, and noisy neighbours: half an 
 	$(BIN)/python -m benchmarks.feed_neighbours
 
 SEEDS ?= 1000
-conductor: setup  ## SEEDS=1000 seeded runs of the service, killed and troubled: an hour
-	$(BIN)/python -m tests.faults.conductor --seeds $(SEEDS) --output benchmarks/conductor.json
+SERVICES ?= 10
+conductor: setup  ## SEEDS=1000 runs that are killed and troubled at seeded moments: an hour
+	$(BIN)/python -m tests.faults.conductor --seeds $(SEEDS) --services $(SERVICES) --output benchmarks/conductor.json
 
 mutants: setup  ## small changes of model/ and steps/: does a test notice each? A sample, some minutes
 	$(BIN)/python -m benchmarks.mutants

@@ -21,7 +21,7 @@ def summary(verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}",
         "commit": _commit(),
         "runs": dict(Counter(verdict.tier for verdict in verdicts)),
-        "seeds": _span([verdict.seed for verdict in verdicts]),
+        "seeds": _span([verdict.seed for verdict in verdicts if verdict.tier == "steps"]),
         "seconds": round(seconds),
         "records": sum(verdict.records for verdict in verdicts),
         "killed": sum(verdict.kills for verdict in verdicts),
@@ -34,7 +34,7 @@ def summary(verdicts: Sequence[Verdict], seconds: float) -> dict[str, Any]:
         "mailed_twice": sum(verdict.mailed_twice for verdict in verdicts),
         "told_of_lost_acceptances": sum(verdict.told for verdict in verdicts),
         "points_hit": {point: hits[point] for point in _points()},
-        "failed": {str(v.seed): v.failures() for v in verdicts if v.failures()},
+        "failed": {f"{v.tier} {v.seed}": v.failures() for v in verdicts if v.failures()},
     }
 
 
