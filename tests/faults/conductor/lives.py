@@ -11,6 +11,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -82,9 +83,7 @@ class Life:
 def live(life: Life) -> None:
     """Exit code 0: done, 3: still unfinished after a long time, 4: an error of the ledger or disk
     ended it, as it ends a task; negative: the signal."""
-    with life.log.open("ab", buffering=0) as out:
-        os.dup2(out.fileno(), 1)
-        os.dup2(out.fileno(), 2)
+    _log_to(life)
     os.environ[CRASH_VARIABLE] = life.crash_at
     logs.configure("info", as_json=True)
     _trouble(life.words)
@@ -244,6 +243,20 @@ def _prove(world: World, life: Life) -> None:
 
 
 # --- what a process may suffer from its machine -------------------------------------------------
+
+
+def _log_to(life: Life) -> None:
+    """A file; on a full disk a pipe to one, as to the system's journal."""
+    with life.log.open("ab", buffering=0) as out:
+        number = out.fileno()
+        if "bytes" in life.words:
+            writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out)
+            assert writer.stdin
+            number = writer.stdin.fileno()
+        os.dup2(number, 1)
+        os.dup2(number, 2)
+        if number != out.fileno():
+            os.close(number)
 
 
 def _trouble(words: dict[str, Any]) -> None:

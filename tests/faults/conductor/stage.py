@@ -61,9 +61,11 @@ class Stage:
         self._mailed: dict[Path, tuple[str, str]] = {}
         self._counting = threading.Lock()
 
-    def play(self, plan: Plan) -> Verdict:
+    def play(self, plan: Plan, before: Callable[[Path], None] = lambda folder: None) -> Verdict:
+        """`before` is called with the configuration folder before anything else is done with it."""
         run = _Run(self, plan)
         try:
+            before(run.configuration)
             return run.played()
         finally:
             run.close()
