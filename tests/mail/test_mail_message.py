@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import zipfile
 from dataclasses import replace
 from email import message_from_bytes
@@ -86,7 +87,7 @@ def test_attached_zip_gives_the_same_rows(delivery: Delivery) -> None:
     (attached,) = _parsed(compose(delivery, SENDER, TO)).iter_attachments()
     assert attached.get_filename() == "contoso-2026-10.csv.zip"
     with zipfile.ZipFile(BytesIO(attached.get_content())) as bundle:
-        assert bundle.read("contoso-2026-10.csv") == CSV
+        assert bundle.read("contoso-2026-10.csv") == codecs.BOM_UTF8 + CSV
 
 
 def test_bodies_arrive_unchanged(delivery: Delivery) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from tests.mail.reports import EXCHANGE, WINDOW, coverage, figures, local, month_report, stretch
-from trailkeeper.mail.statement import STRETCHES_SHOWN, Kind, state, unproven_days
+from trailkeeper.mail.statement import STRETCHES_SHOWN, Kind, state
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.window import Window
 
@@ -76,7 +76,7 @@ def test_what_is_lost_is_called_lost() -> None:
     assert [row.kind for row in statement.stretches] == [Kind.GAP, Kind.LOST]
     assert "2 gaps, 3 h 20 min in all, of which 30 min lost." in statement.headline
     assert statement.headline.endswith("Microsoft no longer has, and nobody can fill it in.")
-    assert set(unproven_days(month_report(figures(), [coverage(gaps=[lost])])).values()) == {
+    assert set(state(month_report(figures(), [coverage(gaps=[lost])])).unproven_days.values()) == {
         Kind.GAP
     }
     search = coverage(suspect=[GAP])
@@ -125,7 +125,7 @@ def test_provisional_time_is_named_by_source() -> None:
 def test_days_are_local_and_a_gap_outweighs_a_suspicion() -> None:
     """A gap over midnight marks two local days; a day with both kinds is a day with a gap."""
     report = month_report(figures(), [coverage(EXCHANGE, gaps=[SECOND], suspect=[GAP])])
-    assert unproven_days(report) == {
+    assert state(report).unproven_days == {
         date(2026, 10, 14): Kind.SUSPECT,
         date(2026, 10, 22): Kind.GAP,
         date(2026, 10, 23): Kind.GAP,
@@ -135,7 +135,7 @@ def test_days_are_local_and_a_gap_outweighs_a_suspicion() -> None:
 def test_gap_that_ends_at_midnight_does_not_mark_the_next_day() -> None:
     """Windows are half-open: 00:00 belongs to the day that it does not touch."""
     gap = stretch(local(14, 22), timedelta(hours=2), "x")
-    assert list(unproven_days(month_report(figures(), [coverage(gaps=[gap])]))) == [
+    assert list(state(month_report(figures(), [coverage(gaps=[gap])])).unproven_days) == [
         date(2026, 10, 14)
     ]
 

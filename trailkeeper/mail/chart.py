@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WORKLOADS_SHOWN = 8
 OTHER = "other"
 
+FILE = "chart.png"
 WIDTH, HEIGHT = 600, 380
 """CSS pixels; the file has twice as many each way for dense displays"""
 

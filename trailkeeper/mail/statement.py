@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -27,6 +27,9 @@ class Kind(StrEnum):
     """a gap that nobody can fill any more"""
     GAP = "gap"
     SUSPECT = "suspect"
+
+
+_Unproven = tuple[Kind, Stream, Stretch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,15 @@ class Statement:
     """some stretch is one of availability, not of occurrence"""
     provisional: tuple[str, ...]
     sources: tuple[SourceRow, ...]
+    unproven_days: Mapping[date, Kind]
+    """local days that a gap or a suspect stretch touches; a gap outweighs a suspicion"""
 
 
 def state(report: MonthReport) -> Statement:
+    """Everything that the report claims, from one pass over its coverage."""
     zone = ZoneInfo(report.timezone)
-    stretches = tuple(_rows(report, zone))
+    unproven = [(kind, *found) for kind in Kind for found in _unproven(report, kind)]
+    stretches = tuple(_rows(unproven, zone))
     complete = report.is_complete and not stretches
     return Statement(
         complete=complete,
@@ -82,17 +89,15 @@ def state(report: MonthReport) -> Statement:
         sources=tuple(
             SourceRow(_stream_name(c.stream), _proven(c), c.counts) for c in report.coverage
         ),
+        unproven_days=_unproven_days(unproven, zone),
     )
 
 
-def unproven_days(report: MonthReport) -> dict[date, Kind]:
-    """Local days that a gap or a suspect stretch touches; a gap outweighs a suspicion."""
-    zone = ZoneInfo(report.timezone)
+def _unproven_days(unproven: Iterable[_Unproven], zone: ZoneInfo) -> dict[date, Kind]:
     days: dict[date, Kind] = {}
-    for kind in (Kind.SUSPECT, Kind.GAP, Kind.LOST):
+    for kind, _, stretch in sorted(unproven, key=lambda each: each[0] is not Kind.SUSPECT):
         shade = Kind.SUSPECT if kind is Kind.SUSPECT else Kind.GAP
-        for _, stretch in _unproven(report, kind):
-            days.update(dict.fromkeys(_days(stretch.window, zone), shade))
+        days.update(dict.fromkeys(_days(stretch.window, zone), shade))
     return days
 
 
@@ -197,13 +202,12 @@ def _proven(coverage: Coverage) -> str:
 # --- stretches ---------------------------------------------------------------------------------
 
 
-def _rows(report: MonthReport, zone: ZoneInfo) -> Iterator[StretchRow]:
+def _rows(unproven: Iterable[_Unproven], zone: ZoneInfo) -> Iterator[StretchRow]:
     """Oldest first; the content types of one source that share window and reason are one row."""
     rows: dict[tuple[Window, Kind, Source, str], list[str]] = {}
-    for kind in Kind:
-        for stream, stretch in _unproven(report, kind):
-            key = (stretch.window, kind, stream.source, stretch.reason)
-            rows.setdefault(key, []).append(stream.content_type)
+    for kind, stream, stretch in unproven:
+        key = (stretch.window, kind, stream.source, stretch.reason)
+        rows.setdefault(key, []).append(stream.content_type)
     for (window, kind, source, reason), types in sorted(rows.items(), key=_by_time):
         yield StretchRow(
             kind=kind,

@@ -1,0 +1,1 @@
+"""What a month's report says: facts gathered once, sections made of blocks, templates that draw."""
