@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.ledger_words import T0, new, plan, take, window
 from tests.faults.conductor.faults import ELSEWHERE, POINTS
 from trailkeeper.process.crash_points import arm, durable
+from trailkeeper.store.ledger import open_ledger
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,3 +77,33 @@ def test_a_misspelt_point_is_refused(spelled: str) -> None:
     """An experiment that would never happen is no experiment."""
     with pytest.raises(ValueError, match=r"crash point|Deed"):
         arm(spelled)
+
+
+def _share(url: str, side: str) -> None:
+    ledger = open_ledger(url)
+    leased = take(ledger)
+    arm(f"segment.share:{side}:1")
+    ledger.share(leased.lease, window(0, 2), [new(2, length=2)], T0)
+
+
+@pytest.mark.parametrize(
+    ("side", "stands"), [("before", [(0, 4)]), ("after", [(0, 2), (2, 4)])], ids=["before", "after"]
+)
+def test_a_killed_share_is_whole_or_not_made(
+    side: str, stands: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    """Whoever is killed over a segment that it shares leaves each hour in exactly one segment."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    ledger = open_ledger(url)
+    plan(ledger, new(0, length=4))
+    ledger.close()
+    forked = multiprocessing.get_context("fork").Process(target=_share, args=(url, side))
+    forked.start()
+    forked.join()
+    assert forked.exitcode == -signal.SIGKILL
+    again = open_ledger(url)
+    found = again.unfinished("contoso", window(0, 9))
+    assert sorted((segment.window for segment in found), key=str) == [
+        window(*each) for each in stands
+    ]
+    again.close()
