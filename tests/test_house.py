@@ -359,6 +359,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 SECTIONS: dict[str, type[BaseModel]] = {
     "[service]": settings.ServiceSettings,
     "[collection]": settings.CollectionSettings,
+    "[brand]": settings.BrandSettings,
     "[mail]": settings.MailSettings,
     "[mail.smtp]": settings.SmtpSettings,
     "[mail.graph]": settings.GraphMailSettings,

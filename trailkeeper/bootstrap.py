@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.model.identity import Identity
+from trailkeeper.model.review.rule import Rule
 from trailkeeper.model.sources import known_rules
 from trailkeeper.model.stream import Source
 from trailkeeper.ports.certificates import CertificateDates
@@ -41,6 +42,7 @@ from trailkeeper.steps.merge import MergeStep
 from trailkeeper.steps.pull import PullStep
 from trailkeeper.steps.reap import ReapStep
 from trailkeeper.steps.report import CloseMonths, ReportStep
+from trailkeeper.steps.review import ReviewStep
 from trailkeeper.steps.warn import WarnStep
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ class World:
         self.settings = settings
         self._forked_tokens = forked_tokens
         self._pullers = pullers
+        self._read_rules: tuple[Rule, ...] | None = None
         self.clock: Clock = clock or SystemClock()
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         """who holds this process's leases"""
@@ -278,8 +281,18 @@ class World:
             self.reports_folder,
             self.certificate_dates,
             self.match,
+            ReviewStep(self.lake, self._rules),
             require=self.identify,
         )
+
+    def _rules(self) -> tuple[Rule, ...]:
+        """The shipped rules and the operator's own, read once."""
+        if self._read_rules is None:
+            from trailkeeper.rules.loading import own, shipped
+
+            written = (*shipped(), *own(self.settings.folder / "rules"))
+            self._read_rules = tuple(each.rule for each in written)
+        return self._read_rules
 
     @property
     def reports_folder(self) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from trailkeeper.errors import Unavailable
 from trailkeeper.mail import chart
 from trailkeeper.mail.archive import place, zip_csv
+from trailkeeper.mail.brand import logo_beside
 from trailkeeper.mail.message import content_id
 from trailkeeper.mail.report import sections
 from trailkeeper.mail.report.blocks import Section
@@ -43,7 +44,8 @@ class ReportRenderer:
         """Write everything into `folder` (made if absent). Raises `Unavailable` when it cannot."""
         folder = _made(folder)
         archive = zip_csv(folder, _file_name(report), report.rendered_at, write_csv)
-        facts = gather(report, archive, self._attach_up_to)
+        logo = logo_beside(report.brand.logo, folder)
+        facts = gather(report, archive, self._attach_up_to, logo)
         parts = list(sections.of(facts))
         page = _page(facts, parts)
         _draw(facts, folder)
@@ -57,12 +59,19 @@ class ReportRenderer:
             subject=page["subject"],
             html=html,
             text=text,
-            images=(Attachment(str(folder / chart.FILE), "image/png"),),
+            images=tuple(_images(facts, folder)),
             attachments=(Attachment(str(archive.path), "application/zip"),)
             if facts.attached
             else (),
             rendered_at=report.rendered_at,
         )
+
+
+def _images(facts: Facts, folder: Path) -> Iterator[Attachment]:
+    yield Attachment(str(folder / chart.FILE), "image/png")
+    if facts.logo:
+        kind = "png" if facts.logo.suffix == ".png" else "jpeg"
+        yield Attachment(str(facts.logo), f"image/{kind}")
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -120,7 +129,11 @@ def _page(facts: Facts, parts: Sequence[Section]) -> dict[str, Any]:
     report = facts.report
     return {
         "subject": _subject(facts),
-        "tenant": shown(report.tenant),
+        "tenant": shown(report.name or report.tenant),
+        "brand": shown(report.brand.name) if report.brand.name else "",
+        "colour": report.brand.colour,
+        "logo": facts.logo.name if facts.logo else "",
+        "language": report.language,
         "domain": shown(report.domain),
         "month": month_name(report.month),
         "timezone": shown(report.timezone),
@@ -133,8 +146,9 @@ def _subject(facts: Facts) -> str:
     report, statement = facts.report, facts.statement
     verdict = "complete" if statement.complete else "INCOMPLETE"
     verdict += " so far" if statement.running else ""
+    name = shown(report.name or report.tenant)
     kind = "Preliminary Microsoft 365" if report.is_preliminary else "Microsoft 365"
-    return f"{kind} audit report — {shown(report.tenant)} — {month_name(report.month)} — {verdict}"
+    return f"{kind} audit report — {name} — {month_name(report.month)} — {verdict}"
 
 
 def _as_json(report: MonthReport, parts: Sequence[Section]) -> str:

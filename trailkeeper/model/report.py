@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from trailkeeper.model.coverage import Coverage, proves
 from trailkeeper.model.expiry import CertificateNote
+from trailkeeper.model.review.control import Reviewed
 from trailkeeper.model.window import Window
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
@@ -93,6 +95,17 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Brand:
+    """How the provider shows itself in its mails."""
+
+    name: str = ""
+    colour: str = ""
+    """as `#0b5cad`"""
+    logo: Path | None = None
+    """a PNG or JPEG file"""
+
+
+@dataclass(frozen=True, slots=True)
 class MonthReport:
     """Everything the templates need; nothing is computed after this point."""
 
@@ -106,6 +119,12 @@ class MonthReport:
     rendered_at: datetime
     certificates: tuple[CertificateNote, ...] = ()
     """what opens the tenant at `rendered_at`; shown when a warning is due"""
+    review: tuple[Reviewed, ...] = ()
+    """in the order of `Control`; empty: nothing was reviewed"""
+    name: str = ""
+    """how people know the customer; empty: the tenant's name"""
+    language: str = "en"
+    brand: Brand = Brand()
 
     @property
     def is_preliminary(self) -> bool:

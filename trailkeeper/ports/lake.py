@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from trailkeeper.model.measures.match import Match
 from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.report import Figures
+from trailkeeper.model.review.control import About, Found
+from trailkeeper.model.review.rule import Rule
 from trailkeeper.model.segment import (
     LandedSegment,
     Merge,
@@ -42,6 +44,15 @@ class Lake(Protocol):
         ...
 
     def figures(self, tenant: str, window: Window, zone: ZoneInfo) -> Figures: ...
+
+    def review(
+        self, tenant: str, window: Window, rules: Sequence[Rule], about: About, language: str
+    ) -> dict[str, Found]:
+        """What each rule found of `window`, by its id, told in `language`.
+
+        Raises `ConfigurationError` for a rule that cannot be compiled.
+        """
+        ...
 
     def match(
         self,

@@ -3,11 +3,12 @@
 The only room that reads the environment. A secret is never written in these files, only a
 reference (`env:NAME`, `file:PATH`) that is resolved at the moment of use.
 
-`fields` kinds of values · `clouds` `service` `collection` `mail` `tenant` a section each · `whole`
-all of them together · `environment` where the folder is · `reading` and `complaints` from TOML to
-settings, or to a sentence that says what is wrong.
+`fields` kinds of values · `clouds` `service` `collection` `mail` `brand` `tenant` a section each ·
+`whole` all of them together · `environment` where the folder is · `reading` and `complaints` from
+TOML to settings, or to a sentence that says what is wrong.
 """
 
+from trailkeeper.settings.brand import BrandSettings
 from trailkeeper.settings.clouds import CLOUD_PRESETS, CloudSettings
 from trailkeeper.settings.collection import CollectionSettings
 from trailkeeper.settings.environment import (
@@ -39,6 +40,7 @@ __all__ = [
     "FOLDER_VARIABLE",
     "MAIN_FILE",
     "REDIS_VARIABLE",
+    "BrandSettings",
     "CertificateSettings",
     "CloudSettings",
     "CollectionSettings",

@@ -49,6 +49,14 @@ def _zone(name: str) -> str:
     return name
 
 
+def _user_name(text: str) -> str:
+    """As sign-ins name it; compared without regard to case."""
+    name = text.strip().lower()
+    if "@" not in name or " " in name:
+        raise ValueError(f"{text!a} is not a user name; write one like breakglass@contoso.com")
+    return name
+
+
 def _address(text: str) -> str:
     """Which mailbox it is; whether a server takes mail for it is known when a report is sent."""
     try:
@@ -87,6 +95,7 @@ HttpsUrl = Annotated[str, AfterValidator(_https)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 SecretReference = Annotated[str, AfterValidator(_secret_reference)]
 MailAddress = Annotated[str, AfterValidator(_address)]
+UserName = Annotated[str, AfterValidator(_user_name)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 

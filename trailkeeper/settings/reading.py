@@ -12,6 +12,7 @@ from uuid import UUID
 from trailkeeper.errors import ConfigurationError
 from trailkeeper.model.text import decoded
 from trailkeeper.settings.addresses import Mailbox
+from trailkeeper.settings.brand import BrandSettings
 from trailkeeper.settings.clouds import CLOUD_PRESETS, CloudSettings
 from trailkeeper.settings.complaints import validated
 from trailkeeper.settings.environment import MAIN_FILE
@@ -41,8 +42,22 @@ def load(folder: Path) -> Settings:
         update={
             "service": _placed(settings.service, folder),
             "mail": _placed_mail(settings.mail, folder),
+            "brand": _placed_brand(settings.brand, folder),
         }
     )
+
+
+def _placed_brand(brand: BrandSettings, folder: Path) -> BrandSettings:
+    """A logo that is not there is told at start, not when the month's report is due."""
+    if brand.logo is None:
+        return brand
+    logo = folder / brand.logo.expanduser()
+    if not logo.is_file():
+        raise ConfigurationError(
+            f"{folder / MAIN_FILE}: brand.logo = {str(brand.logo)!r} is no file",
+            "Name a PNG or JPEG file, relative to the configuration folder.",
+        )
+    return brand.model_copy(update={"logo": logo})
 
 
 def _placed_mail(mail: MailSettings | None, folder: Path) -> MailSettings | None:

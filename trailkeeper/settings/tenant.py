@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from trailkeeper.settings.fields import (
     MailAddress,
     SecretReference,
     Section,
+    UserName,
     ZoneName,
 )
 
@@ -50,6 +51,11 @@ class CertificateSettings(Section):
 class ReportSettings(Section):
     to: tuple[MailAddress, ...] = ()
     timezone: ZoneName = "UTC"
+    name: str = ""
+    """how people know this customer; empty: the file's name"""
+    language: Literal["en", "de"] = "en"
+    emergency_accounts: tuple[UserName, ...] = ()
+    """accounts kept for emergencies: the report shows each use of them"""
 
 
 def _some_once(sources: tuple[Source, ...]) -> tuple[Source, ...]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from trailkeeper.errors import ConfigurationError, Unavailable
 from trailkeeper.model.text import decoded
 from trailkeeper.privacy import close_parts, close_umask
+from trailkeeper.settings.brand import BrandSettings
 from trailkeeper.settings.clouds import CloudSettings
 from trailkeeper.settings.collection import CollectionSettings
 from trailkeeper.settings.environment import MAIN_FILE, REDIS_VARIABLE, variable
@@ -31,6 +32,7 @@ class Settings(Section):
     service: ServiceSettings = ServiceSettings()
     collection: CollectionSettings = CollectionSettings()
     mail: MailSettings | None = None
+    brand: BrandSettings = BrandSettings()
     clouds: dict[str, CloudSettings] = Field(default_factory=dict)
     tenants: dict[str, TenantSettings] = Field(default_factory=dict)
 

@@ -13,7 +13,7 @@ import structlog
 
 from trailkeeper.errors import UsageError
 from trailkeeper.model.coverage import Coverage, decisive, proves
-from trailkeeper.model.report import Month, MonthReport, Rendered
+from trailkeeper.model.report import Brand, Month, MonthReport, Rendered
 from trailkeeper.model.segment import Purpose, Segment, SegmentState
 from trailkeeper.model.stream import Stream
 from trailkeeper.model.window import Window
@@ -30,6 +30,7 @@ from trailkeeper.settings import Settings, TenantSettings
 from trailkeeper.steps.cover import CoverStep
 from trailkeeper.steps.identify import Require, anybody
 from trailkeeper.steps.match import MatchStep
+from trailkeeper.steps.review import ReviewStep
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class ReportStep:
     folder: Path
     certificates: CertificateDates
     match: MatchStep
+    review: ReviewStep
     require: Require = anybody
 
     def render(self, tenant: TenantSettings, month: Month, folder: Path | None = None) -> Rendered:
@@ -71,6 +73,9 @@ class ReportStep:
                 f"{month} has not begun yet", "Name a month that has begun, as YYYY-MM."
             )
         self.match(tenant, at_once=True)
+        coverage = self.coverage(tenant, window)
+        before = self.coverage(tenant, month.previous().window(tenant.zone))
+        brand = self.settings.brand
         report = MonthReport(
             tenant=tenant.name,
             domain=tenant.domain,
@@ -78,9 +83,13 @@ class ReportStep:
             timezone=tenant.report.timezone,
             window=window,
             figures=self.lake.figures(tenant.name, window, tenant.zone),
-            coverage=tuple(self.cover.measured(self.coverage(tenant, window))),
+            coverage=tuple(self.cover.measured(coverage)),
             rendered_at=now,
             certificates=tuple(self.certificates.of(tenant.name)),
+            review=self.review(tenant, month, coverage, before, now),
+            name=tenant.report.name,
+            language=tenant.report.language,
+            brand=Brand(brand.name, brand.colour, brand.logo),
         )
 
         def write_csv(out: BinaryIO) -> int:

@@ -23,6 +23,8 @@ from trailkeeper.errors import TrailkeeperError
 from trailkeeper.model.measures.match import Match
 from trailkeeper.model.measures.spread import Spread
 from trailkeeper.model.report import Figures
+from trailkeeper.model.review.control import About, Found
+from trailkeeper.model.review.rule import Rule
 from trailkeeper.model.segment import LandedSegment, Merge, MergeCounts
 from trailkeeper.model.stream import Source
 from trailkeeper.model.window import Window, iso
@@ -35,6 +37,7 @@ from trailkeeper.store.lake_merge import Folded, fold, received
 from trailkeeper.store.lake_refused import may_blame_content, mended
 from trailkeeper.store.lake_sightings import Sightings
 from trailkeeper.store.lake_table import PARTITION, WRITER_PROPERTIES, Tables
+from trailkeeper.store.review.evaluating import Evaluation
 
 log = structlog.get_logger()
 
@@ -204,6 +207,13 @@ class DeltaLake:
         """What the report states of `window`; days and times in `zone`."""
         with lake_errors(f"counting the records of {tenant}"):
             return lake_figures.figures(self._tables, tenant, window, zone)
+
+    def review(
+        self, tenant: str, window: Window, rules: Sequence[Rule], about: About, language: str
+    ) -> dict[str, Found]:
+        """What each rule found, by its id; see `review.evaluating`."""
+        with lake_errors(f"reviewing the records of {tenant}"):
+            return Evaluation(rules, about, language).over(self._tables, tenant, window)
 
     def compact(self, tenant: str, retain: timedelta) -> None:
         """Join small files; delete files that no version younger than `retain` needs.

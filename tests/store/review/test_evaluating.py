@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tests.store.lake_words import ROOT, TENANT, World, october, record
+from trailkeeper.model.review.control import About, Found
 from trailkeeper.model.review.rule import Rule
 from trailkeeper.rules.loading import shipped
 from trailkeeper.store.lake_table import Tables
-from trailkeeper.store.review.evaluating import Evaluation, Found
-from trailkeeper.store.review.fields import Tenant
+from trailkeeper.store.review.evaluating import Evaluation
 
 RULES = {each.rule.title: each.rule for each in shipped()}
 SHARED = Path(os.environ.get("TRAILKEEPER_SHARED") or ROOT.parent / "shared")
@@ -26,7 +26,7 @@ def evaluated(world: World, first: float = 0, last: float = 31, **more: Any) -> 
     """By the rule's title."""
     tables = Tables(str(world.root / "lake"))
     rules = list(RULES.values())
-    evaluation = Evaluation(rules, more.pop("tenant", Tenant()), more.pop("language", "en"))
+    evaluation = Evaluation(rules, more.pop("about", About()), more.pop("language", "en"))
     found = evaluation.over(tables, TENANT, october(first, last))
     return {rule.title: found[rule.id] for rule in rules}
 
@@ -125,8 +125,8 @@ def test_our_own_application_and_emergency_accounts(tmp_path: Path) -> None:
         forwarding(1, "2026-10-03T08:00:00", AppId=app),
         record("e", Operation="UserLoggedIn", UserId="BreakGlass@contoso.example", UserType=0),
     )
-    tenant = Tenant(frozenset({app}), frozenset({"breakglass@contoso.example"}))
-    found = evaluated(world, tenant=tenant)
+    about = About(frozenset({app}), frozenset({"breakglass@contoso.example"}))
+    found = evaluated(world, about=about)
     assert found["Inbox rule that sends mail on"].count == 0
     assert found["Sign-in of an emergency account"].count == 1
 
@@ -187,7 +187,7 @@ def test_real_records_give_the_counts_of_a_plain_reading(tmp_path: Path) -> None
     world.store(*(json.dumps(item) for item in items))
     tables = Tables(str(tmp_path / "lake"))
     chosen: list[Rule] = [RULES[title] for title in _BY_HAND]
-    found = Evaluation(chosen, Tenant(), "en").over(tables, TENANT, october(-4300, 0))
+    found = Evaluation(chosen, About(), "en").over(tables, TENANT, october(-4300, 0))
     counted = {title: found[RULES[title].id].count for title in _BY_HAND}
     by_hand = {
         title: sum(1 for item in items if _person(item) and holds(item))

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trailkeeper.model.review.control import About
 from trailkeeper.rules.loading import shipped
 from trailkeeper.store.review.checking import matched
-from trailkeeper.store.review.fields import LONGEST_VALUE, Tenant, fields
+from trailkeeper.store.review.fields import LONGEST_VALUE, fields
 
 WANTED = frozenset().union(*(each.rule.wanted for each in shipped()))
-NOBODY = Tenant()
+NOBODY = About()
 LISTS = (
     "Parameters",
     "OperationProperties",
@@ -104,7 +105,7 @@ def test_shapes_that_were_seen(record: dict[str, Any], name: str, value: str | N
 
 def test_what_our_own_application_did_is_told_apart() -> None:
     """By the application's id, wherever the record names it, in any case."""
-    ours = Tenant(client_ids=frozenset({"0000000a-0000-4000-8000-000000000002"}))
+    ours = About(client_ids=frozenset({"0000000a-0000-4000-8000-000000000002"}))
     for key in ("AppId", "ClientAppId", "ApplicationId"):
         raw = json.dumps({key: "0000000A-0000-4000-8000-000000000002"})
         assert fields(raw, frozenset({"is_ours"}), ours) == {"is_ours": "true"}

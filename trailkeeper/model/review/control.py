@@ -7,7 +7,7 @@ SCuBA 5.1 and 5.2, and what responders to compromised mailboxes look for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 EXCHANGE, ENTRA, SHAREPOINT, ONEDRIVE, TEAMS, SECURITY = (
@@ -102,10 +102,29 @@ class Reviewed:
     state: State
     count: int
     """notable events; of an aggregating rule, its groups"""
-    previous: int | None
-    """the count of the month before; None where that month was not stored"""
+    previous: int
+    """the count of the month before, by the same rules"""
+    previous_state: State
     notable: tuple[Notable, ...] = ()
     """oldest first; at most `MOST_NOTABLE`"""
 
 
 MOST_NOTABLE = 1_000
+
+
+@dataclass(slots=True)
+class Found:
+    """What one rule found in a window."""
+
+    count: int = 0
+    notable: list[Notable] = field(default_factory=list)
+    """oldest first, of groups the largest first; at most `MOST_NOTABLE`"""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What rules may know of the tenant whose records they read. All texts in lower case."""
+
+    client_ids: frozenset[str] = frozenset()
+    """of the applications with which the log is read: what they do is ours"""
+    emergency_accounts: frozenset[str] = frozenset()

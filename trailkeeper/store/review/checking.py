@@ -8,23 +8,24 @@ from typing import Any
 
 import polars as pl
 
+from trailkeeper.model.review.control import About
 from trailkeeper.model.review.rule import Rule
 from trailkeeper.store.review.compiling import checked
-from trailkeeper.store.review.fields import Tenant, fields
+from trailkeeper.store.review.fields import fields
 
-EXAMPLE_TENANT = Tenant(emergency_accounts=frozenset({"breakglass@contoso.example"}))
+EXAMPLE_TENANT = About(emergency_accounts=frozenset({"breakglass@contoso.example"}))
 """whose records the examples are"""
 
 Record = Mapping[str, Any]
 
 
-def matched(rule: Rule, records: Sequence[Record], tenant: Tenant = EXAMPLE_TENANT) -> list[int]:
+def matched(rule: Rule, records: Sequence[Record], about: About = EXAMPLE_TENANT) -> list[int]:
     """Which of the records the rule's condition holds for; groups and thresholds aside.
 
     Raises `ConfigurationError` for a rule that cannot be compiled.
     """
     expression = checked(rule)
-    values = [fields(json.dumps(record, default=str), rule.wanted, tenant) for record in records]
+    values = [fields(json.dumps(record, default=str), rule.wanted, about) for record in records]
     columns = pl.DataFrame(
         values, schema=dict.fromkeys(sorted(rule.wanted), pl.String), orient="row"
     )

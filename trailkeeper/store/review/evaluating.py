@@ -11,12 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from trailkeeper.model.review.control import MOST_NOTABLE, Notable
+from trailkeeper.model.review.control import MOST_NOTABLE, About, Found, Notable
 from trailkeeper.model.review.rule import COLUMNS, Rule, widened, worded
 from trailkeeper.model.window import Window
 from trailkeeper.store.lake_table import PARTITION, Tables
 from trailkeeper.store.review.compiling import checked, compiled, stored
-from trailkeeper.store.review.fields import Tenant, fields_of, parsed
+from trailkeeper.store.review.fields import fields_of, parsed
 
 _ROWS_AT_ONCE = 20_000
 """candidates that are parsed at a time: about 100 MB of columns"""
@@ -24,15 +24,6 @@ _MOST_GROUPS = 200_000
 _MOST_DISTINCT = 10_000
 _ALWAYS = frozenset({"UserId", "client_ip", "is_ours"})
 _KEPT = ("id", "operation", "workload", "user_id", "user_type", "record_type", "raw")
-
-
-@dataclass(slots=True)
-class Found:
-    """What one rule found."""
-
-    count: int = 0
-    notable: list[Notable] = field(default_factory=list)
-    """oldest first, at most `MOST_NOTABLE`"""
 
 
 @dataclass(slots=True)
@@ -55,10 +46,10 @@ class _Compiled:
 class Evaluation:
     """All rules over one window of one tenant; one pass over its records."""
 
-    def __init__(self, rules: Sequence[Rule], tenant: Tenant, language: str) -> None:
+    def __init__(self, rules: Sequence[Rule], about: About, language: str) -> None:
         """Raises `ConfigurationError` for a rule that cannot be compiled."""
         self._rules = [_compiled(rule) for rule in rules]
-        self._tenant = tenant
+        self._about = about
         self._language = language
         self._found = {rule.id: Found() for rule in rules}
         self._groups: dict[str, dict[tuple[str | None, ...], _Group]] = {
@@ -105,7 +96,7 @@ class Evaluation:
     ) -> None:
         if not rows:
             return
-        values = [fields_of(record, each.wanted, self._tenant) for record in records]
+        values = [fields_of(record, each.wanted, self._about) for record in records]
         columns = pl.DataFrame(
             values, schema=dict.fromkeys(sorted(each.wanted), pl.String), orient="row"
         )

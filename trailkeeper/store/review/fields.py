@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import msgspec
+
+from trailkeeper.model.review.control import About
 
 LONGEST_VALUE = 4_000
 """characters of one value that rules and wordings see"""
@@ -31,15 +32,6 @@ _SYSTEM_NAMES = re.compile(
     r"|app@sharepoint$|NOT-FOUND$|Not Available$|Unknown$|Application$|Service Account$",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """What rules may know of the tenant whose records they read. All texts in lower case."""
-
-    client_ids: frozenset[str] = frozenset()
-    """of the applications with which the log is read: what they do is ours"""
-    emergency_accounts: frozenset[str] = frozenset()
 
 
 def is_system(user_id: str, user_type: int | None) -> bool:
@@ -72,13 +64,13 @@ def address_block(address: str) -> str:
     return str(ip_network(f"{found}/{24 if found.version == 4 else 48}", strict=False))
 
 
-def fields(raw: str, wanted: frozenset[str], tenant: Tenant) -> dict[str, str | None]:
+def fields(raw: str, wanted: frozenset[str], about: About) -> dict[str, str | None]:
     """The wanted fields of one record; None for what it does not have."""
-    return fields_of(parsed(raw), wanted, tenant)
+    return fields_of(parsed(raw), wanted, about)
 
 
 def fields_of(
-    record: Mapping[str, Any], wanted: frozenset[str], tenant: Tenant
+    record: Mapping[str, Any], wanted: frozenset[str], about: About
 ) -> dict[str, str | None]:
     """As `fields`, of a record that `parsed` has read."""
     lists = {prefix: dict(_entries(record, prefix)) for prefix in _prefixes(wanted)}
@@ -88,7 +80,7 @@ def fields_of(
         if prefix in lists:
             found[name] = lists[prefix].get(rest.lower())
         elif name in _DERIVED:
-            found[name] = _DERIVED[name](record, tenant)
+            found[name] = _DERIVED[name](record, about)
         else:
             found[name] = _text(_at(record, name))
     return found
@@ -158,7 +150,7 @@ def _written(value: object) -> str:
         return ""
 
 
-def _client_ip(record: Mapping[str, Any], _: Tenant) -> str | None:
+def _client_ip(record: Mapping[str, Any], _: About) -> str | None:
     for key in ("ActorIP", "ClientIPAddress", "ClientIP", "ActorIpAddress"):
         value = record.get(key)
         if isinstance(value, str) and value.strip():
@@ -166,8 +158,8 @@ def _client_ip(record: Mapping[str, Any], _: Tenant) -> str | None:
     return None
 
 
-def _address_block(record: Mapping[str, Any], tenant: Tenant) -> str | None:
-    return address_block(_client_ip(record, tenant) or "") or None
+def _address_block(record: Mapping[str, Any], about: About) -> str | None:
+    return address_block(_client_ip(record, about) or "") or None
 
 
 def _whole(value: object) -> int | None:
@@ -178,35 +170,35 @@ def _said(truth: bool) -> str:
     return "true" if truth else "false"
 
 
-def _is_system(record: Mapping[str, Any], _: Tenant) -> str:
+def _is_system(record: Mapping[str, Any], _: About) -> str:
     user = record.get("UserId")
     return _said(is_system(user if isinstance(user, str) else "", _whole(record.get("UserType"))))
 
 
-def _is_partner(record: Mapping[str, Any], tenant: Tenant) -> str:
+def _is_partner(record: Mapping[str, Any], about: About) -> str:
     """A person of a partner. `ExternalAccess` is true for Microsoft's own services as well."""
-    external = record.get("ExternalAccess") is True and _is_system(record, tenant) == "false"
+    external = record.get("ExternalAccess") is True and _is_system(record, about) == "false"
     return _said(record.get("UserType") == 9 or external)
 
 
-def _is_ours(record: Mapping[str, Any], tenant: Tenant) -> str:
+def _is_ours(record: Mapping[str, Any], about: About) -> str:
     named = (record.get(key) for key in ("AppId", "ClientAppId", "ApplicationId"))
     ids = {value.lower() for value in named if isinstance(value, str)}
-    return _said(bool(ids & tenant.client_ids))
+    return _said(bool(ids & about.client_ids))
 
 
-def _is_emergency(record: Mapping[str, Any], tenant: Tenant) -> str:
+def _is_emergency(record: Mapping[str, Any], about: About) -> str:
     user = record.get("UserId")
-    return _said(isinstance(user, str) and user.strip().lower() in tenant.emergency_accounts)
+    return _said(isinstance(user, str) and user.strip().lower() in about.emergency_accounts)
 
 
-def _operation(record: Mapping[str, Any], _: Tenant) -> str | None:
+def _operation(record: Mapping[str, Any], _: About) -> str | None:
     value = record.get("Operation")
     return normal_operation(value) if isinstance(value, str) else None
 
 
 def _moment(length: int) -> Any:
-    def cut(record: Mapping[str, Any], _: Tenant) -> str | None:
+    def cut(record: Mapping[str, Any], _: About) -> str | None:
         value = record.get("CreationTime")
         return value[:length] if isinstance(value, str) else None
 

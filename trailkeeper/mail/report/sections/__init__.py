@@ -18,6 +18,7 @@ from trailkeeper.mail.report.sections import (
     rankings,
     reading,
     records,
+    review,
     totals,
     unproven,
     verdict,
@@ -25,6 +26,7 @@ from trailkeeper.mail.report.sections import (
 
 SECTIONS: tuple[Callable[[Facts], Section], ...] = (
     verdict.section,
+    review.section,
     certificates.section,
     unproven.section,
     provisional.section,
