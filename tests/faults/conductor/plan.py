@@ -71,12 +71,12 @@ def _other(dice: random.Random) -> Act:
 
 
 def _prepared(act: Act, dice: random.Random) -> list[Act]:
-    """Something has to be damaged before it can be set aside."""
-    return [_damage(dice), act] if act.crash_at.startswith(_NEEDS_DAMAGE) else [act]
-
-
-def _damage(dice: random.Random) -> Act:
-    return Act(Kind.DAMAGE, "segment.land:after:1:kill", {"how": dice.choice(["cut", "delete"])})
+    """Something has to be damaged before it can be set aside; a file that is moved is still there."""
+    if not act.crash_at.startswith(_NEEDS_DAMAGE):
+        return [act]
+    how = dice.choice(["cut", "delete"])
+    how = "cut" if act.crash_at.startswith("landing.") else how
+    return [Act(Kind.DAMAGE, "segment.land:after:1:kill", {"how": how}), act]
 
 
 def _when(act: Act) -> float:
