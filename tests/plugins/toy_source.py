@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from trailkeeper.errors import TrailkeeperError
 from trailkeeper.microsoft.records import RecordReader
 from trailkeeper.model.planning import plan_range, plan_stream
 from trailkeeper.model.segment import Finding, Verdict
@@ -61,6 +62,14 @@ def _delivered(texts: list[str], window: Window, sink: RecordSink, now: datetime
     return Pulled((Finding(window, verdict, now, "", {"rows": len(texts)}),), requests=1)
 
 
+def _checks(trouble: TrailkeeperError | None) -> Iterator[Check]:
+    if trouble:
+        yield Check("shelf", False, trouble.summary, trouble.remedy)
+        return
+    yield Check("shelf", True, "the toys are on it")
+    yield Check("toy", True, "toys need no more preflight checks")
+
+
 @dataclass
 class ToySource:
     """Implements `ports.source.AuditSource`."""
@@ -68,14 +77,18 @@ class ToySource:
     clock: Clock
     origin: datetime
     source: Source = TOY
+    trouble: TrailkeeperError | None = None
+    """what the provider says instead of an answer"""
 
     def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
         turn.still_ours()
+        if self.trouble:
+            return Pulled((), requests=1, interrupted=self.trouble)
         found = records(window, self.origin, without=MISSING_AT)
         return _delivered(found, window, sink, self.clock.now())
 
     def check(self, tenant: str) -> Iterator[Check]:
-        yield Check("toy", True, "toys need no preflight check")
+        return _checks(self.trouble)
 
 
 @dataclass
@@ -88,14 +101,18 @@ class SlowToySource:
     started: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     """name → job and when it was started"""
     starts: int = 0
+    trouble: TrailkeeperError | None = None
+    """raised instead of every answer, as a client of a real service does"""
 
     def start(self, tenant: str, window: Window, name: str) -> str:
+        self._answer()
         if name not in self.started:
             self.starts += 1
             self.started[name] = (f"job-{self.starts}", self.clock.now())
         return self.started[name][0]
 
     def status(self, tenant: str, job: str) -> JobStatus:
+        self._answer()
         at = dict(self.started.values()).get(job)
         if at is None:
             return JobStatus(JobState.GONE)
@@ -103,7 +120,12 @@ class SlowToySource:
         return JobStatus(JobState.FINISHED if done else JobState.RUNNING, again_in=1800.0)
 
     def read(self, tenant: str, window: Window, job: str, sink: RecordSink, turn: Turn) -> Pulled:
+        turn.still_ours()
         return _delivered(records(window, self.origin), window, sink, self.clock.now())
 
     def check(self, tenant: str) -> Iterator[Check]:
-        yield Check("slowtoy", True, "toys need no preflight check")
+        return _checks(self.trouble)
+
+    def _answer(self) -> None:
+        if self.trouble:
+            raise self.trouble

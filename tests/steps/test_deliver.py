@@ -13,7 +13,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.clocks import HandClock
-from tests.store.test_outbox import OCTOBER, RENDERED
+from tests.contract.outbox_words import OCTOBER, RENDERED
 from trailkeeper.errors import (
     AcceptanceLost,
     DeliveryRefused,

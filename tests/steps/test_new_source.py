@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.clocks import HandClock
 from tests.configured import settings_of
 from tests.plugins.toy_source import MISSING_AT, SLOW_TOY, TOY, SlowToySource, ToySource, add_toys
 from trailkeeper.model import sources as rules
@@ -40,17 +40,6 @@ pfx = "contoso.pfx"
 """
 
 
-@dataclass
-class SetClock:
-    time: datetime
-
-    def now(self) -> datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
-
-
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toys are known for one test only."""
@@ -67,7 +56,7 @@ class Line:
     """The real ledger, landing and lake around the two toys."""
 
     def __init__(self, folder: Path, settings: Settings, ledger: SqlLedger) -> None:
-        self.clock = SetClock(ORIGIN + 12 * DAY)
+        self.clock = HandClock(ORIGIN + 12 * DAY)
         self.settings, self.ledger = settings, ledger
         self.lake = DeltaLake(str(folder / "lake"))
         self.slow = SlowToySource(self.clock, ORIGIN)

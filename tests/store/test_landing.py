@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tests.store.lake_words import T0, TENANT, columns, record, run
-from trailkeeper.errors import Bug, DamagedLanding, Unavailable
+from trailkeeper.errors import DamagedLanding, Unavailable
 from trailkeeper.model.record import COLUMNS, RecordColumns
 from trailkeeper.model.segment import Lease
 from trailkeeper.store.landing import FileLanding, batches
@@ -63,16 +63,6 @@ def test_small_pieces_are_gathered_in_their_order(tmp_path: Path) -> None:
     assert [len(page) for page in pages] == [30] * 50 + [1500]  # the caller's stay as they were
 
 
-def test_the_writer_counts_rows_and_bytes(tmp_path: Path) -> None:
-    """`received` counts rows, `size` the UTF-8 bytes of the texts."""
-    page = columns(*STRANGE)
-    with FileLanding(tmp_path).open(LEASE, TENANT) as writer:
-        writer.add(page)
-        writer.add(page)
-        assert writer.received == 2 * len(STRANGE)
-        assert writer.size == 2 * sum(len(text.encode()) for text in STRANGE)
-
-
 def test_a_header_that_arrow_cannot_say_gives_way(tmp_path: Path) -> None:
     """Half a surrogate pair is escaped and an overlong integer left out; the text stays."""
     landing = FileLanding(tmp_path)
@@ -87,26 +77,6 @@ def test_nothing_added_leaves_no_file(tmp_path: Path) -> None:
     """An attempt without records seals to None and creates nothing, empty pages included."""
     assert land(FileLanding(tmp_path), columns()) is None
     assert list(tmp_path.rglob("*")) == []
-
-
-def test_leaving_without_seal_removes_the_partial_file(tmp_path: Path) -> None:
-    """An error on the way leaves neither a sealed nor a partial file."""
-    landing = FileLanding(tmp_path)
-
-    def fail_on_the_way() -> None:
-        with landing.open(LEASE, TENANT) as writer:
-            writer.add(columns(record("a")))
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail_on_the_way()
-    assert list(landing.orphans(datetime.now(UTC) + timedelta(days=1))) == []
-
-
-def test_two_attempts_never_share_a_name(tmp_path: Path) -> None:
-    """Even the same lease opened twice writes two files."""
-    landing = FileLanding(tmp_path)
-    assert land(landing, columns(record("a"))) != land(landing, columns(record("b")))
 
 
 def test_orphans_are_sealed_and_partial_files_of_a_certain_age(tmp_path: Path) -> None:
@@ -125,18 +95,6 @@ def test_orphans_are_sealed_and_partial_files_of_a_certain_age(tmp_path: Path) -
     for tenant, file in [*both, *both]:
         landing.remove(tenant, file)
     assert list(landing.orphans(datetime.now(UTC) + timedelta(days=1))) == []
-
-
-def test_orphans_of_a_landing_that_was_never_used(tmp_path: Path) -> None:
-    """A missing folder holds no orphans."""
-    assert list(FileLanding(tmp_path / "none").orphans(T0)) == []
-
-
-@pytest.mark.parametrize("name", ["..", "a/b", "", "/etc/passwd"])
-def test_a_name_that_climbs_is_refused(tmp_path: Path, name: str) -> None:
-    """No file name leads out of the tenant's folder."""
-    with pytest.raises(Bug):
-        FileLanding(tmp_path).path(TENANT, name)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -160,17 +118,6 @@ def test_a_disk_that_cannot_be_read_is_no_damage() -> None:
     with pytest.raises(Unavailable, match="cannot be read: ") as caught:
         list(batches(Path("/proc/self/mem")))
     assert not isinstance(caught.value, DamagedLanding)
-
-
-def test_a_file_set_aside_is_kept_and_is_no_orphan(tmp_path: Path) -> None:
-    """Whoever cleans up leaves it to a person; whoever removes the tenant finds it."""
-    landing = FileLanding(tmp_path)
-    file = land(landing, columns(record("a")))
-    assert file
-    landing.set_aside(TENANT, file)
-    assert list(landing.orphans(datetime.now(UTC) + timedelta(days=1))) == []
-    assert landing.files(TENANT) == [f"{file}.damaged"]
-    assert landing.files("fabrikam") == []
 
 
 def test_a_deleted_file_is_told_from_a_disk_that_is_away(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ class AuditSource(Protocol):
 
         `turn.still_ours` is called between requests: it raises `LeaseLost` and what else ends the
         pull. What `turn.share` gave away is not ours any more. A provider's error that stops it
-        comes back in `Pulled.interrupted`.
+        comes back in `Pulled.interrupted`. Raises `NotFinished` while the provider still works on
+        the answer, and `Unavailable` for the ledger and the disk.
         """
         ...
 

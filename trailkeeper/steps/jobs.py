@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from trailkeeper.errors import NotFinished, Transient
+from trailkeeper.errors import (
+    LeaseLost,
+    NotFinished,
+    TrailkeeperError,
+    Transient,
+    Unavailable,
+)
 from trailkeeper.model.stream import Source, Stream
 from trailkeeper.model.turn import Turn
 from trailkeeper.model.window import Window
@@ -42,9 +48,18 @@ class JobPull:
         return self.jobs.check(tenant)
 
     def pull(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
-        """Read the window's job. Raises `NotFinished` while it runs, `Transient` if it failed."""
-        key = job_key(Stream(tenant, self.source), window)
+        """Read the window's job. Raises `NotFinished` while it runs; a job that came to nothing is
+        an error of the provider, and comes back in `Pulled.interrupted` as any other."""
         turn.still_ours()
+        try:
+            return self._read(tenant, window, sink, turn)
+        except (NotFinished, LeaseLost, Unavailable):  # nobody's fault, or the step's own parts
+            raise
+        except TrailkeeperError as error:
+            return Pulled((), requests=1, interrupted=error)
+
+    def _read(self, tenant: str, window: Window, sink: RecordSink, turn: Turn) -> Pulled:
+        key = job_key(Stream(tenant, self.source), window)
         job = self._job(key, tenant, window)
         status = self.jobs.status(tenant, job.id)
         if status.state is JobState.RUNNING and self.clock.now() - job.started_at < LONGEST_JOB:

@@ -1,4 +1,4 @@
-"""What is owed to the world is sent once: the outbox on SQLite and PostgreSQL."""
+"""What every outbox promises, over SQLite and PostgreSQL: a report is sent once."""
 
 from __future__ import annotations
 
@@ -7,22 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.ledger_words import T0, at
+from tests.contract.outbox_words import OCTOBER, RENDERED
 from trailkeeper.errors import LeaseLost
-from trailkeeper.model.report import Attachment, Delivery, Month, Rendered
+from trailkeeper.model.report import Delivery
 from trailkeeper.ports.outbox import Outbox
 from trailkeeper.store.database import open_database
 from trailkeeper.store.ledger import SqlLedger
 from trailkeeper.store.outbox import SqlOutbox
-
-OCTOBER = Month(2026, 10)
-RENDERED = Rendered(
-    folder="/data/reports/contoso/2026-10",
-    subject="Audit report “October”",
-    html="<p>ü</p>",
-    text="ü",
-    images=(Attachment("/data/reports/contoso/2026-10/days.png", "image/png"),),
-    attachments=(Attachment("/data/reports/contoso/2026-10/records.zip", "application/zip"),),
-)
 
 
 @pytest.fixture
