@@ -71,7 +71,7 @@ def _other(dice: random.Random) -> Act:
 
 
 def _prepared(act: Act, dice: random.Random) -> list[Act]:
-    """Something has to be damaged before it can be set aside; a file that is moved is still there."""
+    """What is set aside has to be damaged first, and what is moved to be there still."""
     if not act.crash_at.startswith(_NEEDS_DAMAGE):
         return [act]
     how = dice.choice(["cut", "delete"])
