@@ -29,6 +29,8 @@ _SHEDDING_SECONDS = 0.5
 """at a time: the worker's main process has its children to look after"""
 _MOST_AT_ONCE = 1024
 _MOST_BYTES = 4 << 20
+_BINDING_PARTS = 3
+"""routing key, pattern and queue"""
 _TYPES = {"unacked": b"hash", "unacked_index": b"zset", "unacked_mutex": b"string"}
 
 
@@ -67,8 +69,10 @@ class _QoS(kombu_redis.QoS):
             super().restore_by_tag(tag, client, leftmost)
         except (*self.channel.connection_errors, self.channel.ResponseError):
             raise
-        except Exception:
-            self.channel.dropped("unacked", Fault.UNSIGNED, 1)
+        except Exception as error:
+            # Of ours, the time is over: the task ran for longer than its message is good for.
+            fault = error.fault if isinstance(error, ForeignError) else Fault.UNSIGNED
+            self.channel.dropped("unacked", fault, 1)
             self._remove_from_indices(tag).execute()
 
 
@@ -86,6 +90,17 @@ class _Channel(kombu_redis.Channel):
         keys = [self._q_for_pri(queue, step) for step in self.priority_steps]
         self._remove_unless(dict.fromkeys(keys, b"list"))
         super()._new_queue(queue, *args, **words)
+
+    def _queue_bind(self, exchange: str, *args: Any, **words: Any) -> None:
+        tables = (self.keyprefix_queue % exchange, self.keyprefix_binding_permanent % exchange)
+        sets = dict.fromkeys(tables, b"set")
+        self._remove_unless({**sets, self.keyprefix_binding_deadlines: b"zset"})
+        super()._queue_bind(exchange, *args, **words)
+
+    def get_table(self, exchange: str) -> list[tuple[str, ...]]:
+        """Whoever answers a worker's question looks here for the queue of who asked."""
+        self._remove_unless({self.keyprefix_queue % exchange: b"set"})
+        return [row for row in super().get_table(exchange) if len(row) == _BINDING_PARTS]
 
     def _remove_unless(self, types: dict[str, bytes]) -> None:
         """A key of another type makes every command on it fail, until it is gone."""

@@ -19,6 +19,7 @@ from tests.servers.redis import RedisServer, redis_server
 from tests.worker.forged import items, message
 from trailkeeper.messages import QUEUE_OF, Task
 from trailkeeper.settings import load
+from wire.envelope import Fault, Seal
 from wire.transport import transport
 
 
@@ -140,6 +141,39 @@ def test_keys_of_another_type_are_removed(
         _until(lambda: client.type("pull") in (b"none", b"list"), folder)
         _until(lambda: client.type("unacked") in (b"none", b"hash"), folder)
     _works(worker, app, folder)
+
+
+@pytest.mark.parametrize("exchange", ["celery.pidbox", "reply.celery.pidbox"])
+def test_spoilt_bindings_keep_no_worker_from_answering(
+    worker: subprocess.Popen[bytes], app: Celery, redis: RedisServer, exchange: str
+) -> None:
+    """A table of bindings that holds nonsense, or is no table, condemns no worker: whoever
+    probes it still gets its answer."""
+    tables = [f"_kombu.binding.{exchange}", f"_kombu.binding_permanent.{exchange}"]
+    with redis.client() as client:
+        client.sadd(tables[0], "x", b"\xff")
+        assert app.control.ping(timeout=20, limit=1)
+        for table in (*tables, "_kombu.binding_deadlines"):
+            client.delete(table)
+            client.set(table, "x")
+        assert app.control.ping(timeout=20, limit=1)
+
+
+def test_a_task_that_outlived_its_message_is_not_told_as_foreign(
+    app: Celery, folder: Path, redis: RedisServer
+) -> None:
+    """What is not acknowledged when its time is over is dropped under that name."""
+    told: list[tuple[str, Fault, int]] = []
+    key = load(folder).message_key()
+    envelope = Seal(key, lambda: time.time() - 100).close(b"{}", "pull", 90).decode()
+    with Celery("test", broker=redis.url, set_as_current=False) as own, redis.client() as client:
+        own.conf.broker_transport = transport(redis.url, key, lambda *what: told.append(what))
+        client.hset("unacked", "late", json.dumps([{"envelope": envelope}, "", "pull"]))
+        client.zadd("unacked_index", {"late": 1})
+        with own.connection() as connection, connection.channel() as channel:
+            channel.qos.restore_by_tag("late")
+        assert not client.hexists("unacked", "late")
+    assert told == [("unacked", Fault.EXPIRED, 1)]
 
 
 def test_what_lies_among_the_unacknowledged_is_not_trusted(
