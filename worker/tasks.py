@@ -12,6 +12,7 @@ import structlog
 
 from trailkeeper.bootstrap import READABLE, World
 from trailkeeper.messages import TICKS, Task
+from trailkeeper.model.fairness import LONG_PULL
 from trailkeeper.model.segment import Purpose, Segment
 from trailkeeper.model.sources import rules_of
 from trailkeeper.model.stream import Stream
@@ -23,6 +24,7 @@ from trailkeeper.steps.plan import (
     enqueue_due,
     enqueue_more,
     enqueue_next,
+    enqueue_waiting,
     plan_polls,
     plan_tenants,
 )
@@ -157,12 +159,15 @@ def pull_segment(world: World, segment_id: int) -> str:
         return Outcome.NOT_OURS.value
     (segment,) = found
     more = partial(_enqueue, enqueue_more, world, segment.stream)
+    began = world.clock.now()
     outcome = world.pull.of(segment, world.owner, more)
     tenant = segment.stream.tenant
     if outcome is Outcome.LANDED:
         _enqueuer().merge(tenant)
     elif outcome is Outcome.EMPTY:  # it may be what a month waited for
         _enqueue_months(world, tenant)
+    if world.clock.now() - began >= LONG_PULL:
+        enqueue_waiting(world.ledger, _enqueuer(), segment.stream, world.clock.now())
     if outcome is not Outcome.NOT_OURS and not _is_short(segment):
         _enqueue(enqueue_next, world, segment.stream)
     return outcome.value

@@ -11,6 +11,7 @@ import structlog
 
 from tests.clocks import HandClock
 from trailkeeper.errors import Transient
+from trailkeeper.model.fairness import LONG_PULL, Speed, speed_key
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
 from trailkeeper.model.stream import Source, Stream
@@ -23,6 +24,7 @@ from trailkeeper.steps.plan import (
     enqueue_due,
     enqueue_more,
     enqueue_next,
+    enqueue_waiting,
     plan_polls,
     plan_tenants,
 )
@@ -309,3 +311,31 @@ def test_a_clock_that_ran_ahead_is_said(settings: Settings, ledger: SqlLedger) -
     watermark = ledger.watermark(Stream("t00", Source.ACTIVITY))
     assert watermark is not None
     assert watermark.fresh_until >= ahead - timedelta(minutes=10)
+
+
+def test_slow_tenants_with_a_backlog_take_turns(settings: Settings, ledger: SqlLedger) -> None:
+    """Of two processes one takes long pulls: three slow tenants have it by turns, and the first
+    does not keep it until its backlog is done. A quick process takes every message at once, so that
+    whoever is refused has to be enqueued again."""
+    slow = [Stream(f"t{number:02}", Source.EXCHANGE) for number in range(3)]
+    for stream in slow:
+        hours = [Window(NOW - n * HOUR, NOW - n * HOUR + HOUR, Axis.OCCURRED) for n in range(1, 9)]
+        new = [NewSegment(stream, hour, Purpose.BACKFILL) for hour in hours]
+        ledger.plan(stream, lambda _, new=new: new, NOW)
+        ledger.note(speed_key(stream), Speed.LONG.value, NOW)
+    said, now, had = Said(), NOW, []
+    for _ in range(9):
+        said.pull(reconciliation(settings, ledger, now))
+        taken = [
+            leased
+            for id_ in said.taken()
+            if (leased := ledger.lease(id_, "worker", now, now + HOUR, 4, processes=2))
+        ]
+        (held,) = taken
+        now += LONG_PULL
+        finding = Finding(held.segment.window, Verdict.COMPLETE, now, "")
+        ledger.land(held.lease, Landed(None, 0, 0, 4), [finding], [], now)
+        had.append(held.segment.stream)
+        enqueue_waiting(ledger, said, had[-1], now)
+        enqueue_next(settings, ledger, said, had[-1], now)
+    assert {stream: had.count(stream) for stream in slow} == dict.fromkeys(slow, 3)

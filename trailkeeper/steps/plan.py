@@ -213,6 +213,18 @@ def enqueue_more(
     _enqueue_backlog(settings, ledger, enqueuer, stream, now, most)
 
 
+def enqueue_waiting(ledger: PlanLedger, enqueuer: Enqueuer, stream: Stream, now: datetime) -> None:
+    """When a pull of `stream` that held its process long is done: what waited longest is enqueued,
+    of the streams of other tenants that hold no process.
+
+    Call it before the stream's own next segment is enqueued. Long pulls may take only some of the
+    processes (`model/fairness.py`), and whoever asks while these are taken is refused until the
+    next reconciliation: slow tenants with a backlog would pass them on to themselves for days.
+    """
+    due = ledger.due(now, _OFFERED_AT_ONCE, 1)
+    enqueuer.pull([each.id for each in due if each.stream.tenant != stream.tenant])
+
+
 def _enqueue_backlog(
     settings: Settings,
     ledger: PlanLedger,
@@ -243,5 +255,7 @@ def _just_enqueued(segment: Segment, now: datetime) -> bool:
 
 _POLL_PATIENCE = timedelta(minutes=1)
 _ENQUEUED_AT_ONCE = 1000
+_OFFERED_AT_ONCE = 20
+"""among them some that may not be taken now, such as a refused tenant's"""
 _POLLS_AT_ONCE = 20
 """that are due of one feed: one, and one for every minute that the feed was told to rest"""
