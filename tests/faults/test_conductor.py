@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox
-from tests.faults.conductor.faults import POINTS, SIDES, Kind
-from tests.faults.conductor.plan import plan_of
+from tests.faults.conductor.faults import POINTS, SIDES, Act, Kind
+from tests.faults.conductor.plan import Plan, plan_of
 from tests.faults.conductor.service import play_service
 from tests.faults.conductor.stage import Stage
 from tests.faults.conductor.verdict import Verdict, compare
@@ -33,6 +33,19 @@ def test_a_run_keeps_every_promise(stage: Stage, seed: int) -> None:
     twice only where an acceptance was lost and told. The run's own kills did happen."""
     verdict = stage.play(plan_of(seed))
     assert verdict.failures() == [], verdict
+
+
+@pytest.mark.parametrize("point", ["outbox.take:after", "outbox.finish:before"])
+def test_a_sender_stands_still_past_its_lease(stage: Stage, point: str) -> None:
+    """Before the message it gives way, and one mail is sent; after it there are two, and the log
+    says why."""
+    number = 90_001 + len(point)
+    days = plan_of(1).days
+    verdict = stage.play(Plan(number, 20, days, 31, (Act(Kind.STOP, f"{point}:1:stop"),)))
+    assert verdict.failures() == [], verdict
+    assert verdict.hits == [point]
+    assert verdict.mailed_twice == (point == "outbox.finish:before")
+    assert verdict.told >= 1
 
 
 def test_these_seeds_pass_every_point() -> None:

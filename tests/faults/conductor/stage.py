@@ -26,10 +26,10 @@ from tests.faults.conductor.lives import WARM, Life, live
 from tests.faults.conductor.mail_proxy import MailProxy
 from tests.faults.conductor.plan import Plan
 from tests.faults.conductor.verdict import (
-    MAIL_POINTS,
     Verdict,
     addressed,
     compare,
+    hides_acceptance,
     proven,
     told_of_losses,
 )
@@ -193,7 +193,7 @@ class _Run:
 
     def _hit(self, act: Act) -> None:
         self.verdict.hits.append(act.point)
-        if act.point in MAIL_POINTS:
+        if hides_acceptance(act):
             self.verdict.may_repeat = True
 
     def _finish(self) -> None:

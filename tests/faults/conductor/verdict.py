@@ -9,13 +9,16 @@ from email.parser import BytesParser
 from email.policy import default
 from pathlib import Path
 
-MAIL_POINTS = (
-    "mail.accept:before",
-    "mail.accept:after",
-    "outbox.finish:before",
-    "outbox.take:after",
-)
-"""who is stopped or killed here may leave a message that the server has, or gets, unmarked"""
+from tests.faults.conductor.faults import Act, Kind
+
+_ACCEPTED = ("mail.accept:after", "outbox.finish:before")
+"""who ends or stops here leaves a message that the server has and the outbox does not know of"""
+_UNDER_WAY = "mail.accept:before"
+"""who stops here, past the lease, goes on to send what another one has sent meanwhile"""
+
+
+def hides_acceptance(act: Act) -> bool:
+    return act.point in _ACCEPTED or (act.kind is Kind.STOP and act.point == _UNDER_WAY)
 
 
 @dataclass
