@@ -60,7 +60,7 @@ class MonotonicScheduler(Scheduler):
     def _send(self, tick: Tick) -> None:
         words: dict[str, Any] = {"expires": tick.every.total_seconds(), "retry": False}
         try:
-            self.app.send_task(tick.task.value, queue=tick.queue.value, **words)
+            self.app.send_task(tick.task.value, queue=tick.task.queue.value, **words)
         except (KombuError, OSError) as error:  # the next one is as good
             log.warning("tick_failed", tick=tick.task.value, reason=type(error).__name__)
 

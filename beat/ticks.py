@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from trailkeeper.messages import QUEUE_OF, Queue, Task
+from trailkeeper.messages import Task
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     task: Task
     every: timedelta
-
-    @property
-    def queue(self) -> Queue:
-        return QUEUE_OF[self.task]
 
 
 TICKS = (

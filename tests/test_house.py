@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -21,7 +22,7 @@ from pydantic_core import PydanticUndefined
 
 from beat.ticks import TICKS
 from trailkeeper import settings
-from trailkeeper.messages import QUEUE_OF, Queue, Task
+from trailkeeper.messages import Queue, Task
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("trailkeeper", "worker", "beat", "wire", "sandbox")
@@ -181,8 +182,8 @@ def test_tasks_sent_are_the_tasks_registered(configuration: dict[str, str]) -> N
     )
     registered, routes = json.loads(_in_fresh_process(code, **configuration))
     assert sorted(registered) == sorted(task.value for task in Task)
-    assert routes == {task.value: queue.value for task, queue in QUEUE_OF.items()}
-    assert {tick.task for tick in TICKS} <= set(QUEUE_OF)
+    assert routes == {task.value: task.queue.value for task in Task}
+    assert {tick.task for tick in TICKS} == {task for task in Task if ".tick_" in task.value}
 
 
 def test_compactions_wait_for_their_turn() -> None:
@@ -356,13 +357,18 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert dead == []
 
 
+def _ways_to_mail() -> dict[str, type[BaseModel]]:
+    """The section of each transport, as the settings have them."""
+    fields = {way: settings.MailSettings.model_fields[way] for way in settings.MailSettings.ways()}
+    return {f"[mail.{way}]": get_args(field.annotation)[0] for way, field in fields.items()}
+
+
 SECTIONS: dict[str, type[BaseModel]] = {
     "[service]": settings.ServiceSettings,
     "[collection]": settings.CollectionSettings,
     "[brand]": settings.BrandSettings,
     "[mail]": settings.MailSettings,
-    "[mail.smtp]": settings.SmtpSettings,
-    "[mail.graph]": settings.GraphMailSettings,
+    **_ways_to_mail(),
     "[clouds.NAME]": settings.CloudSettings,
     "The tenant itself": settings.TenantSettings,
     "[certificate]": settings.CertificateSettings,

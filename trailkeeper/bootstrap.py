@@ -29,7 +29,7 @@ from trailkeeper.ports.mail import Mailer
 from trailkeeper.ports.outbox import Outbox
 from trailkeeper.ports.source import AuditSource
 from trailkeeper.process import crash_points
-from trailkeeper.settings import Settings, TenantSettings
+from trailkeeper.settings import MailSettings, Settings, TenantSettings
 from trailkeeper.settings.environment import crash_at
 from trailkeeper.steps.arrivals import ArrivalStep
 from trailkeeper.steps.compact import CompactStep
@@ -185,20 +185,18 @@ class World:
 
     @cached_property
     def mailer(self) -> Mailer:
-        """Raises `ConfigurationError` when no mail is configured."""
-        from trailkeeper.mail.smtp import SmtpMailer
-
+        """The transport that is configured. Raises `ConfigurationError` when no mail is."""
         mail = self.settings.mail
         if mail is None:
             raise ConfigurationError(
                 f"{self.settings.folder}/trailkeeper.toml has no [mail] section",
                 'Add one with sender = "…" and smtp = { host = "…", port = 587 }.',
             )
-        if mail.smtp is None:
+        if mail.way not in _MAILERS:
             raise ConfigurationError(
-                "mail through Graph is not built yet", "Configure smtp = {…} in [mail]."
+                f"mail through {mail.way} is not built yet", "Configure smtp = {…} in [mail]."
             )
-        return SmtpMailer(mail, self.settings.secret)
+        return _MAILERS[mail.way](self, mail)
 
     # --- whose records these are ---
 
@@ -345,7 +343,16 @@ def _activity(world: World) -> AuditSource:
     )
 
 
+def _smtp(world: World, mail: MailSettings) -> Mailer:
+    from trailkeeper.mail.smtp import SmtpMailer
+
+    return SmtpMailer(mail, world.settings.secret)
+
+
 _ADAPTERS: Mapping[Source, Callable[[World], AuditSource]] = {
     Source.EXCHANGE: _exchange,
     Source.ACTIVITY: _activity,
+}
+_MAILERS: Mapping[str, Callable[[World, MailSettings], Mailer]] = {
+    "smtp": _smtp,
 }

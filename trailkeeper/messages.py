@@ -7,6 +7,7 @@ it.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Queue(StrEnum):
@@ -23,23 +24,33 @@ class Queue(StrEnum):
 
 
 class Task(StrEnum):
-    TICK_COLLECT = "trailkeeper.tick_collect"
+    """A task's name as it travels, and the queue that it waits in."""
+
+    queue: Queue
+
+    def __new__(cls, name: str, queue: Queue) -> Self:
+        made = str.__new__(cls, name)
+        made._value_ = name
+        made.queue = queue
+        return made
+
+    TICK_COLLECT = "trailkeeper.tick_collect", Queue.PLAN
     """plan fresh windows, enqueue everything the ledger says is due"""
-    TICK_FEEDS = "trailkeeper.tick_feeds"
+    TICK_FEEDS = "trailkeeper.tick_feeds", Queue.PLAN
     """plan the feeds whose turn it is, and enqueue them"""
-    TICK_MONTHS = "trailkeeper.tick_months"
+    TICK_MONTHS = "trailkeeper.tick_months", Queue.PLAN
     """enqueue months that ended, settled and are not reported yet"""
-    TICK_CERTIFICATES = "trailkeeper.tick_certificates"
+    TICK_CERTIFICATES = "trailkeeper.tick_certificates", Queue.REPORT
     """look at some of the certificates, and say which of them end"""
-    TICK_REAP = "trailkeeper.tick_reap"
+    TICK_REAP = "trailkeeper.tick_reap", Queue.REPORT
     """remove what nobody needs any more"""
-    TICK_COMPACT = "trailkeeper.tick_compact"
+    TICK_COMPACT = "trailkeeper.tick_compact", Queue.PLAN
     """enqueue the tables whose turn it is to be compacted"""
-    PULL_SEGMENT = "trailkeeper.pull_segment"
-    MERGE_TENANT = "trailkeeper.merge_tenant"
-    REPORT_MONTH = "trailkeeper.report_month"
-    DELIVER = "trailkeeper.deliver"
-    COMPACT_TENANT = "trailkeeper.compact_tenant"
+    PULL_SEGMENT = "trailkeeper.pull_segment", Queue.PULL
+    MERGE_TENANT = "trailkeeper.merge_tenant", Queue.MERGE
+    REPORT_MONTH = "trailkeeper.report_month", Queue.REPORT
+    DELIVER = "trailkeeper.deliver", Queue.MAIL
+    COMPACT_TENANT = "trailkeeper.compact_tenant", Queue.REPORT
 
 
 TICKS = frozenset(task for task in Task if task.value.startswith("trailkeeper.tick_"))
@@ -53,17 +64,3 @@ COMPACTION_EXPIRES_SECONDS = 900
 """No reconciliation enqueues a compaction again: its tenant's next turn is six hours later, in the
 same order. Half of the time until the next twelfth's turn; the other half is left to reports, which
 share its queue."""
-
-QUEUE_OF: dict[Task, Queue] = {
-    Task.TICK_COLLECT: Queue.PLAN,
-    Task.TICK_FEEDS: Queue.PLAN,
-    Task.TICK_MONTHS: Queue.PLAN,
-    Task.TICK_CERTIFICATES: Queue.REPORT,
-    Task.TICK_REAP: Queue.REPORT,
-    Task.TICK_COMPACT: Queue.PLAN,
-    Task.PULL_SEGMENT: Queue.PULL,
-    Task.MERGE_TENANT: Queue.MERGE,
-    Task.REPORT_MONTH: Queue.REPORT,
-    Task.DELIVER: Queue.MAIL,
-    Task.COMPACT_TENANT: Queue.REPORT,
-}

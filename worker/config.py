@@ -10,7 +10,7 @@ import sys
 from kombu.entity import Queue as KombuQueue
 
 from trailkeeper.errors import TrailkeeperError
-from trailkeeper.messages import QUEUE_OF, Queue
+from trailkeeper.messages import Queue, Task
 from trailkeeper.settings import Settings, find_folder, load
 from wire.transport import kombu_url, transport
 from worker.drops import dropped
@@ -44,7 +44,7 @@ accept_content = ["json"]
 task_default_queue = Queue.PLAN.value
 task_create_missing_queues = False
 task_queues = [KombuQueue(queue.value, routing_key=queue.value) for queue in Queue]
-task_routes = {task.value: {"queue": queue.value} for task, queue in QUEUE_OF.items()}
+task_routes = {task.value: {"queue": task.queue.value} for task in Task}
 worker_prefetch_multiplier = 1
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False

@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from trailkeeper.messages import COMPACTION_EXPIRES_SECONDS, EXPIRES_SECONDS, QUEUE_OF, Task
+from trailkeeper.messages import COMPACTION_EXPIRES_SECONDS, EXPIRES_SECONDS, Task
 from trailkeeper.model.report import Month
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class CeleryEnqueuer:
             self._app.send_task(
                 task.value,
                 args=arguments,
-                queue=QUEUE_OF[task].value,
+                queue=task.queue.value,
                 expires=expires,
                 retry=False,
             )

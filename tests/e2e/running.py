@@ -20,7 +20,7 @@ from celery import Celery
 from tests.servers import warm
 from tests.servers.redis import RedisServer
 from trailkeeper.bootstrap import World
-from trailkeeper.messages import QUEUE_OF, Task
+from trailkeeper.messages import Task
 from trailkeeper.model.window import parse_instant
 from trailkeeper.settings import load
 from wire.transport import transport
@@ -72,7 +72,7 @@ class Service:
         key = load(self.configuration).message_key()
         with Celery(broker=self.redis.url) as app:
             app.conf.broker_transport = transport(self.redis.url, key)
-            app.send_task(Task.TICK_COLLECT.value, queue=QUEUE_OF[Task.TICK_COLLECT].value)
+            app.send_task(Task.TICK_COLLECT.value, queue=Task.TICK_COLLECT.queue.value)
 
     def stop(self) -> None:
         for process in self.processes.values():

@@ -17,7 +17,7 @@ from celery import Celery
 
 from tests.servers.redis import RedisServer, redis_server
 from tests.worker.forged import items, message
-from trailkeeper.messages import QUEUE_OF, Task
+from trailkeeper.messages import Queue, Task
 from trailkeeper.settings import load
 from wire.envelope import Fault, Seal
 from wire.transport import transport
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Path
 @contextmanager
 def _running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker for every queue, gossip and remote control included."""
-    queues = ",".join(sorted(set(QUEUE_OF.values())))
+    queues = ",".join(sorted(Queue))
     words = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", queues, "-c", "1"]
     environment = {**os.environ, "TRAILKEEPER_CONFIG": str(folder)}
     with (folder / "log").open("wb") as log:
@@ -95,7 +95,7 @@ def test_no_form_of_item_ends_a_worker_or_runs(
 ) -> None:
     """Every odd item in every queue is dropped, counted and said; nothing of it is run."""
     odd = items()
-    queues = sorted(set(QUEUE_OF.values()))
+    queues = sorted(Queue)
     with redis.client() as client:
         for queue in queues:
             for item in odd:  # one at a time, as each may be the one that ends it

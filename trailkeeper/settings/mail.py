@@ -43,8 +43,20 @@ class MailSettings(Section):
     smtp: SmtpSettings | None = None
     graph: GraphMailSettings | None = None
 
+    @classmethod
+    def ways(cls) -> list[str]:
+        """The transports by name: every table of this section is one."""
+        return [key for key in cls.model_fields if key != "sender"]
+
+    @property
+    def way(self) -> str:
+        """The transport that is configured."""
+        (chosen,) = (key for key in self.ways() if getattr(self, key) is not None)
+        return chosen
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.smtp is None) == (self.graph is None):
-            raise ValueError("choose exactly one of smtp = {…} and graph = {…}")
+        if sum(getattr(self, key) is not None for key in self.ways()) != 1:
+            tables = " and ".join(f"{key} = {{…}}" for key in self.ways())
+            raise ValueError(f"choose exactly one of {tables}")
         return self

@@ -23,7 +23,7 @@ from tests.e2e.running import Service, exported, is_proven, service, until
 from tests.faults.conductor.redis_proxy import RedisProxy
 from tests.faults.conductor.verdict import Verdict, addressed, compare, told_of_losses
 from tests.servers.redis import RedisServer, redis_server
-from trailkeeper.messages import QUEUE_OF, Task
+from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.model.window import iso
 from trailkeeper.settings import load
@@ -78,7 +78,7 @@ class _Scene:
         with Celery(broker=self.redis.url, set_as_current=False) as app:
             app.conf.broker_transport = transport(self.redis.url, key)
             for task, ids in words:
-                app.send_task(task.value, args=ids, queue=QUEUE_OF[task].value)
+                app.send_task(task.value, args=ids, queue=task.queue.value)
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
