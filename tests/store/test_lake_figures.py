@@ -60,7 +60,8 @@ def test_the_month_is_the_tenants(tmp_path: Path) -> None:
 
 
 def test_rankings_name_the_twenty_most_frequent(tmp_path: Path) -> None:
-    """Most frequent first, equal ones by name; users without a name are not ranked."""
+    """Most frequent first, equal ones by name; users without a name are neither ranked nor
+    counted."""
     world = World(tmp_path)
     world.store(
         *(
@@ -75,7 +76,7 @@ def test_rankings_name_the_twenty_most_frequent(tmp_path: Path) -> None:
     assert len(figures.by_operation) == len(figures.by_user) == 20
     assert figures.by_operation[:2] == (Count("Op02", 3), Count("Op05", 3))
     assert figures.by_user[-1] == Count("user28", 2)
-    assert figures.users == 31
+    assert figures.users == 30
 
 
 def test_a_user_in_two_spellings_is_one(tmp_path: Path) -> None:
@@ -134,3 +135,34 @@ def test_a_month_without_records(tmp_path: Path) -> None:
     figures = world.lake.figures(TENANT, october(20, 30), BERLIN)
     assert (figures.records, figures.users, figures.by_day) == (0, 0, ())
     assert figures.first_at is None
+
+
+def test_people_are_counted_apart_from_machines(tmp_path: Path) -> None:
+    """Services by their type or their name, and applications, are no users; guests and partners'
+    technicians are users, and counted by themselves as well. Spelling tells nobody apart."""
+    world = World(tmp_path)
+    who = [
+        ("anna@contoso.example", 0),
+        ("Anna@contoso.example", 2),
+        ("bob@contoso.example", None),
+        ("x_partner.example#EXT#@contoso.example", 0),
+        ("urn:spo:anon#1", 10),
+        ("tech@msp.example", 9),
+        ("NT AUTHORITY\\SYSTEM (w3wp)", 2),
+        ("nt authority\\system (w3wp)", 3),
+        ("ServicePrincipal_1", 0),
+        ("robot@contoso.example", 4),
+        ("app@sharepoint", 5),
+        ("sync@contoso.example", 6),
+        (" ", 0),
+    ]
+    world.store(*(record(f"r{n}", UserId=u, UserType=t) for n, (u, t) in enumerate(who)))
+    figures = world.lake.figures(TENANT, october(0, 31), BERLIN)
+    assert (figures.users, figures.guests, figures.partners, figures.machines) == (5, 2, 1, 5)
+    assert figures.by_user[0] == Count("Anna@contoso.example", 2)
+    assert {count.name for count in figures.by_user[1:]} == {
+        "bob@contoso.example",
+        "tech@msp.example",
+        "urn:spo:anon#1",
+        "x_partner.example#EXT#@contoso.example",
+    }

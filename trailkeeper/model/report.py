@@ -82,9 +82,15 @@ class Figures:
     by_operation: tuple[Count, ...] = ()
     """the most frequent first, at most 20"""
     by_user: tuple[Count, ...] = ()
-    """the most frequent first, at most 20"""
+    """people, the most frequent first, at most 20"""
     users: int = 0
-    """distinct user ids"""
+    """distinct people: members, guests and partners' technicians; see `model.review.people`"""
+    guests: int = 0
+    """of them, people of other tenants and anonymous ones"""
+    partners: int = 0
+    """of them, technicians of partners"""
+    machines: int = 0
+    """distinct user ids of services and applications; none of them is among the users"""
     sign_ins_failed: int = 0
     malformed: int = 0
     keyless: int = 0

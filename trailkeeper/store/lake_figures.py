@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from trailkeeper.model.report import Count, DayCount, Figures
+from trailkeeper.model.review.people import Kind, kind_of
 from trailkeeper.model.window import Window
 from trailkeeper.store.lake_table import Tables
 
@@ -34,7 +35,7 @@ def figures(tables: Tables, tenant: str, window: Window, zone: ZoneInfo) -> Figu
             _total(stored),
             _quarters(stored),
             _ranked(stored, "operation"),
-            _ranked(stored, "user_id"),
+            _by_user(stored),
         ],
         engine="streaming",
     )
@@ -46,14 +47,18 @@ def figures(tables: Tables, tenant: str, window: Window, zone: ZoneInfo) -> Figu
     for quarter, workload, records in quarters.iter_rows():
         by_workload[workload] += records
         by_day[quarter.astimezone(zone).date(), workload] += records
-    users = _one_a_user(users.filter(pl.col("user_id") != NO_VALUE))
+    people = _with_kind(users)
+    named = _one_a_user(people.filter(pl.col("kind") != Kind.MACHINE.value))
     return Figures(
         records=sums["records"],
         by_day=tuple(DayCount(day, name, n) for (day, name), n in sorted(by_day.items())),
         by_workload=_top(by_workload.items(), len(by_workload)),
         by_operation=_top(operations.iter_rows(), TOP),
-        by_user=_top(users.iter_rows(), TOP),
-        users=users.height,
+        by_user=_top(named.iter_rows(), TOP),
+        users=named.height,
+        guests=_different(people, Kind.GUEST),
+        partners=_different(people, Kind.PARTNER),
+        machines=_different(people, Kind.MACHINE),
         sign_ins_failed=sums["sign_ins_failed"],
         malformed=sums["malformed"],
         keyless=sums["keyless"],
@@ -83,6 +88,26 @@ def _quarters(stored: pl.LazyFrame) -> pl.LazyFrame:
 
 def _ranked(stored: pl.LazyFrame, column: str) -> pl.LazyFrame:
     return stored.group_by(pl.col(column).fill_null(NO_VALUE)).agg(pl.len())
+
+
+def _by_user(stored: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        stored.filter(pl.col("user_id").str.strip_chars() != "")
+        .group_by("user_id", "user_type")
+        .agg(pl.len())
+    )
+
+
+def _with_kind(users: pl.DataFrame) -> pl.DataFrame:
+    """With what each is. Few enough rows for Python: one a user and type."""
+    pairs = zip(users["user_id"], users["user_type"], strict=True)
+    kinds = [kind_of(user, number).value for user, number in pairs]
+    return users.with_columns(kind=pl.Series(kinds, dtype=pl.String))
+
+
+def _different(people: pl.DataFrame, kind: Kind) -> int:
+    of_kind = people.filter(pl.col("kind") == kind.value)
+    return of_kind["user_id"].str.to_lowercase().n_unique()
 
 
 def _one_a_user(spellings: pl.DataFrame) -> pl.DataFrame:

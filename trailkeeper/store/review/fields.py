@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from trailkeeper.model.review.control import About
+from trailkeeper.model.review.people import is_system
 
 LONGEST_VALUE = 4_000
 """characters of one value that rules and wordings see"""
@@ -25,18 +26,6 @@ _LISTS = {
     "new": (("ModifiedProperties", "NewValue"),),
     "old": (("ModifiedProperties", "OldValue"),),
 }
-_SYSTEM_TYPES = frozenset({3, 4})
-"""DCAdmin and System (audit-record-schema.md, section 2)"""
-_SYSTEM_NAMES = re.compile(
-    r"NT AUTHORITY\\|SHAREPOINT\\|S-1-5-|ServicePrincipal_|SecurityComplianceAlerts$|Certificate$"
-    r"|app@sharepoint$|NOT-FOUND$|Not Available$|Unknown$|Application$|Service Account$",
-    re.IGNORECASE,
-)
-
-
-def is_system(user_id: str, user_type: int | None) -> bool:
-    """Whether a machine did it, and no person."""
-    return user_type in _SYSTEM_TYPES or bool(_SYSTEM_NAMES.match(user_id))
 
 
 def normal_operation(text: str) -> str:

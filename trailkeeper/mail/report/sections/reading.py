@@ -5,7 +5,8 @@ from __future__ import annotations
 from trailkeeper.mail.report.blocks import Block, Cell, Column, Paragraph, Row, Section, Table
 from trailkeeper.mail.report.facts import Facts
 from trailkeeper.mail.statement import SourceRow
-from trailkeeper.mail.wording import number
+from trailkeeper.mail.wording import counted, number
+from trailkeeper.model.report import Figures
 
 _NOTE = (
     "Received counts every row that was answered, re-readings included; stored counts those that "
@@ -24,7 +25,18 @@ def section(facts: Facts) -> Section:
     blocks: list[Block] = [Table(_COLUMNS, rows, "Nothing.")]
     if rows:
         blocks.append(Paragraph(_NOTE, "note"))
+    blocks.append(Paragraph(_strange(facts.report.figures), "note"))
     return Section("What was read", tuple(blocks))
+
+
+def _strange(figures: Figures) -> str:
+    """What is odd about stored records; nothing is dropped for it."""
+    malformed = counted(figures.malformed, "record")
+    keyless, conflicting = number(figures.keyless), number(figures.conflicting)
+    return (
+        f"Of the records above, {malformed} could not be read as JSON, {keyless} had no Id, and "
+        f"{conflicting} shared an Id with others. All are kept as received."
+    )
 
 
 def _row(row: SourceRow) -> Row:

@@ -15,11 +15,11 @@ def section(facts: Facts) -> Section:
         Tiles(
             (
                 ("records", number(figures.records)),
-                ("users", number(figures.users)),
                 ("failed sign-ins", number(figures.sign_ins_failed)),
-                ("malformed", number(figures.malformed)),
-                ("without an Id", number(figures.keyless)),
-                ("conflicting", number(figures.conflicting)),
+                ("services and applications", number(figures.machines)),
+                ("users", number(figures.users)),
+                ("of them guests", number(figures.guests)),
+                ("of them partners' technicians", number(figures.partners)),
             )
         )
     ]
