@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from email import message_from_bytes
 from email.policy import default
@@ -49,6 +50,8 @@ def test_another_folder(seeded: Line, tmp_path: Path) -> None:
     )
     assert said.code == 10
     (stated,) = said.objects
+    assert stated["folder"] == str(target)
+    assert len(json.loads((target / "report.json").read_text())["review"]) == 13
     assert {Path(path).parent for path in stated["files"]} == {target}
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from trailkeeper import logs
 from trailkeeper.bootstrap import World
-from trailkeeper.cli import output
+from trailkeeper.cli import demo_story, output
 from trailkeeper.cli.demo_folder import TENANTS, write_main, write_tenant
 from trailkeeper.cli.demo_lab import Lab
 from trailkeeper.cli.demo_progress import Status, progress
@@ -158,6 +158,11 @@ def _onboard(stage: _Stage, lab: Lab, months: dict[str, Month], now: datetime) -
         month = months[tenant.name]
         begin = month.window(tenant.zone).start
         made = lab.generate(tenant.name, Window(begin, now), tenant.rate)
+        if tenant.name == demo_story.TENANT:
+            entry = ids[tenant.name]
+            made += lab.tell(
+                tenant.name, demo_story.lines(begin, entry["tenant_id"], entry["domain"])
+            )
         certificate = write_tenant(stage.configuration, tenant, ids[tenant.name], month)
         lab.register(tenant.name, certificate)
         stage.say(

@@ -114,7 +114,7 @@ def _render(
         _require_writable(world.settings.service.data)
     output.note(f"rendering {month} of {tenant.name} …")
     rendered = world.report.render(tenant, month, folder.resolve() if folder else None)
-    return {"files": _files(Path(rendered.folder))}
+    return {"folder": rendered.folder, "files": _files(Path(rendered.folder))}
 
 
 def _require_writable(data: Path) -> None:
@@ -154,7 +154,12 @@ def _send(world: World, tenant: TenantSettings, month: Month, again: bool) -> di
     if after.state is ReportState.SENT and before.state is not ReportState.SENT:
         output.note(f"sent to {', '.join(after.recipients)}.")
     files = _files(Path(after.folder))
-    return {"files": files, "state": after.state.value, "recipients": list(after.recipients)}
+    return {
+        "folder": after.folder,
+        "files": files,
+        "state": after.state.value,
+        "recipients": list(after.recipients),
+    }
 
 
 def _tell_finished(month: Month, tenant: str, queued: Queued) -> None:

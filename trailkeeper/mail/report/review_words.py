@@ -19,6 +19,9 @@ class Words:
     before: str
     when: str
     what: str
+    look_first: str
+    chain: str
+    """an account, when it began, and the controls"""
     more: str
     only_counted: str
     """of a control whose events find no room in the mail"""
@@ -41,6 +44,8 @@ _ENGLISH = Words(
     before="Month before",
     when="When, and from where",
     what="Who did what",
+    look_first="Look here first",
+    chain="{} shows several of these within a day, from {}: {}.",
     more="and {} more; report.json, beside this report on the collecting machine, lists them.",
     only_counted="{control}: {}; report.json beside this report has them.",
     unknown_note=(
@@ -77,6 +82,8 @@ _GERMAN = Words(
     before="Vormonat",
     when="Wann und von wo",
     what="Wer hat was getan",
+    look_first="Bitte zuerst ansehen",
+    chain="{} zeigt mehreres davon innerhalb eines Tages, ab {}: {}.",
     more="und {} weitere; report.json neben diesem Bericht auf dem sammelnden Rechner nennt sie.",
     only_counted="{control}: {}; report.json neben diesem Bericht nennt sie.",
     unknown_note=(

@@ -7,10 +7,20 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
-from trailkeeper.mail.report.blocks import Block, Cell, Column, Paragraph, Row, Section, Table
+from trailkeeper.mail.report.blocks import (
+    Banner,
+    Block,
+    Cell,
+    Column,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
 from trailkeeper.mail.report.facts import Facts
 from trailkeeper.mail.report.review_words import Words, words_in
 from trailkeeper.mail.wording import number, shown
+from trailkeeper.model.review.chains import chains
 from trailkeeper.model.review.control import Notable, Reviewed, State
 from trailkeeper.model.window import iso
 
@@ -19,6 +29,7 @@ _BYTES_IN_ALL = 48_000
 """for events and unproven times together: Gmail clips mails over 102 kB"""
 _BYTES_OF_MARKUP = 900
 """of a row, and of a table's head"""
+_CHAINS_SHOWN = 3
 _DETAIL_LIMIT = 200
 _TARGET_LIMIT = 120
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,12 +43,27 @@ def section(facts: Facts) -> Section:
     words = words_in(facts.report.language)
     rows = [[_event(facts, n) for n in each.notable[:ROWS_PER_CONTROL]] for each in review]
     limit = _rows_each(rows, _BYTES_IN_ALL - _bytes_of_stretches(facts))
-    blocks: list[Block] = [_overview(review, words)]
+    blocks: list[Block] = [*_first(facts, words), _overview(review, words)]
     blocks += [Paragraph(text, "note") for text in _notes(review, words)]
     for each, events in zip(review, rows, strict=True):
         if events:
             blocks += _events(each, events[:limit], words)
     return Section(words.title, tuple(blocks), {"review": [_json(each) for each in review]})
+
+
+def _first(facts: Facts, words: Words) -> Iterator[Block]:
+    """Accounts whose findings tell one story: a way in, and what was done with it."""
+    lines = []
+    for each in chains(facts.report.review)[:_CHAINS_SHOWN]:
+        begin = words.instant(_local(each.begin, facts))
+        controls = ", ".join(words.controls[control] for control in each.controls)
+        lines.append(words.chain.format(shown(each.actor), begin, controls))
+    if lines:
+        yield Banner("bad", words.look_first, tuple(lines))
+
+
+def _local(at: int, facts: Facts) -> datetime:
+    return (_EPOCH + timedelta(microseconds=at)).astimezone(facts.zone)
 
 
 def _rows_each(rows: Sequence[Sequence[Row]], size: int) -> int:
@@ -95,14 +121,13 @@ def _events(each: Reviewed, rows: Sequence[Row], words: Words) -> Iterator[Block
 
 
 def _event(facts: Facts, notable: Notable) -> Row:
-    at = (_EPOCH + timedelta(microseconds=notable.at)).astimezone(facts.zone)
-    when = words_in(facts.report.language).instant(at)
+    when = words_in(facts.report.language).instant(_local(notable.at, facts))
     actor, detail = shown(notable.actor), shown(notable.detail, _DETAIL_LIMIT)
     address = shown(notable.client_ip) if notable.client_ip else ""
     under = " · ".join(_context(notable))
     return Row(
         (Cell(when, under=address), Cell(detail, strong=f"{actor}:", under=under)),
-        f"{when}  {address}\n    {actor}: {detail}\n    {under}",
+        f"{'  '.join(filter(None, (when, address)))}\n    {actor}: {detail}\n    {under}",
     )
 
 
