@@ -37,11 +37,18 @@ def validated(model: type[_Model], values: object, path: Path, prefix: str = "")
     raise ConfigurationError(*_complaint(path, key, first["type"], first["msg"])) from None
 
 
+_ELSEWHERE = 0.75
+"""how alike a key of another section has to be: `login` does not mean `brand.logo`"""
+
+
 def _hint(unknown: str, model: type[BaseModel]) -> str:
     """The known key that is spelt most alike; with its section where that is another one."""
     section, _, word = unknown.rpartition(".")
     known = [key.rpartition(".")[::2] for key in _known_keys(model)]
-    near = difflib.get_close_matches(word, [last for _, last in known], n=1)
+    here = [last for where, last in known if where == section]
+    near = difflib.get_close_matches(word, here, n=1) or difflib.get_close_matches(
+        word, [last for _, last in known], n=1, cutoff=_ELSEWHERE
+    )
     if not near:
         return "Remove it."
     sections = [where for where, last in known if last == near[0]]
