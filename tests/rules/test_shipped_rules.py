@@ -76,10 +76,12 @@ def test_the_library_of_rule_files_is_loaded_by_nobody_else() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_an_operators_rule_is_read_beside_the_shipped_ones(tmp_path: Path) -> None:
-    """`*.yml` of the folder, each with examples of its own; no folder is no rule."""
+@pytest.mark.parametrize("ending", ["yml", "yaml"])
+def test_an_operators_rule_is_read_beside_the_shipped_ones(tmp_path: Path, ending: str) -> None:
+    """Files of both endings, each with examples of its own; no folder is no rule."""
     assert own(tmp_path / "rules") == ()
-    (tmp_path / "send.yml").write_text(RULE)
+    (tmp_path / f"send.{ending}").write_text(RULE)
+    (tmp_path / "notes.txt").write_text("no rule")
     (written,) = own(tmp_path)
     assert written.rule.control is Control.MAILBOX_RIGHTS
     assert list(failures(written.rule, written.examples.finds, written.examples.passes)) == []

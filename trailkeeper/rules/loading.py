@@ -37,6 +37,7 @@ _MAY_BE_SECRET = re.compile(
 """fields whose values may be keys or passwords, and the lists that may hold such fields: a rule may
 test them, and no mail shows them"""
 MAX_FILE_BYTES = 1_000_000
+_ENDINGS = (".yml", ".yaml")
 _LANGUAGES = frozenset({"en", "de"})
 _KEYS = frozenset({"control", "target", "detail", "group_by", "at_least", "distinct", "examples"})
 
@@ -70,12 +71,13 @@ def shipped() -> tuple[Written, ...]:
 
 
 def own(folder: Path) -> tuple[Written, ...]:
-    """The operator's rules: `*.yml` in `rules/` of the configuration folder.
+    """The operator's rules: `*.yml` and `*.yaml` in `rules/` of the configuration folder.
 
     Raises `ConfigurationError` with file, rule and remedy.
     """
     found: list[Written] = []
-    for path in sorted(folder.glob("*.yml")) if folder.is_dir() else []:
+    paths = sorted(path for path in folder.glob("*") if path.suffix in _ENDINGS)
+    for path in paths:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigurationError(f"{path} is larger than a rule file may be", "Split it.")
         found += read(path.read_text("utf-8-sig"), str(path))

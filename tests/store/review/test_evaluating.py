@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.rules.test_shipped_rules import RULE
 from tests.store.lake_words import ROOT, TENANT, World, october, record
 from trailkeeper.model.review.control import About, Found
 from trailkeeper.model.review.rule import Rule
-from trailkeeper.rules.loading import shipped
+from trailkeeper.rules.loading import read, shipped
 from trailkeeper.store.lake_table import Tables
 from trailkeeper.store.review.evaluating import Evaluation
 
@@ -139,6 +140,17 @@ def test_records_that_are_no_json_are_passed(tmp_path: Path) -> None:
     )
     world.store(strange, forwarding(1, "2026-10-03T08:00:00"))
     assert evaluated(world)["Inbox rule that sends mail on"].count == 1
+
+
+def test_a_rule_that_names_no_operation_sees_every_record(tmp_path: Path) -> None:
+    """None of the lake's columns decides it: all records are parsed, and all that match found."""
+    text = RULE.replace("operation_norm: send", "Subject: hello")
+    rule = read(text, "mine.yml")[0].rule
+    world = World(tmp_path)
+    world.store(*(record(f"r{n}", Subject="Hello" if n % 2 else "x") for n in range(9)))
+    tables = Tables(str(tmp_path / "lake"))
+    found = Evaluation([rule], About(), "en").over(tables, TENANT, october(0, 31))
+    assert [each.id for each in found[rule.id].notable] == ["r1", "r3", "r5", "r7"]
 
 
 # --- real records, counted again in plain Python --------------------------------------------------

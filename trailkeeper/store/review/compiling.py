@@ -56,13 +56,16 @@ def checked(rule: Rule) -> pl.Expr:
 
 
 def stored(column: str) -> pl.Expr:
-    """A field of `model.review.rule.COLUMNS` from the lake's own columns, as text."""
+    """A field of `model.review.rule.COLUMNS` from the columns of `with_normal`, as text."""
     return _STORED[column]
 
 
-_STORED: Mapping[str, pl.Expr] = {
-    "Operation": pl.col("operation"),
-    "operation_norm": (
+NORMAL = "operation_normal"
+
+
+def with_normal(records: pl.LazyFrame) -> pl.LazyFrame:
+    """With the column of `operation_norm`: made once, since nearly every rule asks for it."""
+    plain = (
         pl.col("operation")
         .str.replace_all(r"[\u2010-\u2015\u2212]", "-")
         .str.replace_all(r"\s+", " ")
@@ -70,7 +73,13 @@ _STORED: Mapping[str, pl.Expr] = {
         .str.strip_chars_end(".")
         .str.strip_chars_end()
         .str.to_lowercase()
-    ),
+    )
+    return records.with_columns(plain.alias(NORMAL))
+
+
+_STORED: Mapping[str, pl.Expr] = {
+    "Operation": pl.col("operation"),
+    "operation_norm": pl.col(NORMAL),
     "Workload": pl.col("workload"),
     "UserId": pl.col("user_id"),
     "UserType": pl.col("user_type").cast(pl.String),

@@ -15,7 +15,7 @@ from trailkeeper.model.review.control import MOST_NOTABLE, About, Found, Notable
 from trailkeeper.model.review.rule import COLUMNS, Rule, widened, worded
 from trailkeeper.model.window import Window
 from trailkeeper.store.lake_table import PARTITION, Tables
-from trailkeeper.store.review.compiling import checked, compiled, stored
+from trailkeeper.store.review.compiling import NORMAL, checked, compiled, stored, with_normal
 from trailkeeper.store.review.fields import fields_of, parsed
 
 _ROWS_AT_ONCE = 20_000
@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 20_000
 _MOST_GROUPS = 200_000
 _MOST_DISTINCT = 10_000
 _ALWAYS = frozenset({"UserId", "client_ip", "is_ours"})
-_KEPT = ("id", "operation", "workload", "user_id", "user_type", "record_type", "raw")
+_KEPT = ("id", "operation", "workload", "user_id", "user_type", "record_type", "raw", NORMAL)
 
 
 @dataclass(slots=True)
@@ -70,7 +70,8 @@ class Evaluation:
     def _day(self, stored_records: pl.LazyFrame) -> None:
         any_rule = reduce(or_, (each.candidates for each in self._rules))
         rows = (
-            stored_records.filter(any_rule)
+            with_normal(stored_records)
+            .filter(any_rule)
             .select(*_KEPT, at=pl.col("created_at").dt.epoch("us"))
             .sort("at", "id")
             .collect(engine="streaming")
@@ -80,8 +81,12 @@ class Evaluation:
 
     def _part(self, part: pl.DataFrame) -> None:
         records: dict[int, Mapping[str, Any]] = {}
-        for each in self._rules:
-            rows = part.select(each.candidates.arg_true()).to_series().to_list()
+        # All rules in one go; as columns, since a rule for any operation is a single literal.
+        chosen = part.with_columns(
+            each.candidates.alias(str(number)) for number, each in enumerate(self._rules)
+        )
+        for number, each in enumerate(self._rules):
+            rows = chosen[str(number)].arg_true().to_list()
             for row in rows:
                 if row not in records:
                     records[row] = parsed(part["raw"][row])
