@@ -36,13 +36,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def test_it_installs_four_packages(wheel: zipfile.ZipFile) -> None:
+def test_it_installs_five_packages(wheel: zipfile.ZipFile) -> None:
     """docs/decisions/packaging.md names them, and nothing else lands beside other people's code."""
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {
         "trailkeeper",
         "worker",
         "beat",
+        "wire",
         "sandbox",
     }
 
@@ -50,7 +51,7 @@ def test_it_installs_four_packages(wheel: zipfile.ZipFile) -> None:
 def test_it_leaves_no_file_behind(wheel: zipfile.ZipFile) -> None:
     """Modules, templates, migrations and tables of every package are in it."""
     packed = set(wheel.namelist())
-    for package in ("trailkeeper", "worker", "beat", "sandbox"):
+    for package in ("trailkeeper", "worker", "beat", "wire", "sandbox"):
         for path in (ROOT / package).rglob("*"):
             name = path.relative_to(ROOT).as_posix()
             if path.is_file() and path.suffix not in (".pyc", ".md", ".mako"):
