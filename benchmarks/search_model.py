@@ -62,7 +62,7 @@ class Model:
     seconds_per_row: float = 0.0
     density: Density = field(default_factory=Density)
     habits: SearchHabits = field(default_factory=SearchHabits)
-    pace: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
+    concurrency: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
 
     def records(self, window: Window) -> int:
         start, end = micros(window.start), micros(window.end)

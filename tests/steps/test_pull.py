@@ -105,7 +105,7 @@ def test_only_the_service_s_strength_moves_the_pace(
     clock = HandClock(NOW)
     pull = PullStep(ledger, FileLanding(tmp_path), sources, clock, MINUTE, 9)  # type: ignore[arg-type]  # `check` is not called
     pull(due.id, "worker")
-    assert Slots(ledger, clock, 9).pace(FEED).allows(9) == places
+    assert Slots(ledger, clock, 9).concurrency(FEED).allows(9) == places
 
 
 def test_the_rest_of_a_large_poll_is_a_backlog(poll: Leased) -> None:

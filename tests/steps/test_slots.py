@@ -70,7 +70,7 @@ def taken(ledger: SqlLedger, window: Window) -> Leased:
 
 def turned(ledger: SqlLedger, slots: Slots, enqueue: Callable[[], None] = lambda: None) -> SlotTurn:
     leased = taken(ledger, hours(0, 24))
-    return SlotTurn(slots, leased, slots.pace(STREAM), enqueue)
+    return SlotTurn(slots, leased, slots.concurrency(STREAM), enqueue)
 
 
 def test_the_pace_rises_while_a_pull_goes_on(ledger: SqlLedger, slots: Slots) -> None:
@@ -94,10 +94,10 @@ def test_a_source_that_says_nothing_is_taken_by_its_whole_pull(
     """One clean pull of a feed wins a slot, one that failed takes half of them."""
     turn = turned(ledger, slots)
     turn.ended(None)
-    assert slots.pace(STREAM).allows(MOST) == int(START) + 1
-    turn = SlotTurn(slots, turn.leased, slots.pace(STREAM), lambda: None)
+    assert slots.concurrency(STREAM).allows(MOST) == int(START) + 1
+    turn = SlotTurn(slots, turn.leased, slots.concurrency(STREAM), lambda: None)
     turn.ended(Transient("HTTP 503", "Wait."))
-    assert slots.pace(STREAM).allows(MOST) == 1
+    assert slots.concurrency(STREAM).allows(MOST) == 1
 
 
 @pytest.mark.parametrize("ended", [NeedsPerson, ConfigurationError, Unavailable, Lost])
@@ -107,7 +107,7 @@ def test_what_is_not_the_service_s_trouble_leaves_the_pace(
     """A pull that a person or our own disk ended was neither clean nor too much for the service."""
     turn = turned(ledger, slots)
     turn.ended(ended("refused", "Consent."))
-    assert slots.pace(STREAM) == ConcurrencyLimit()
+    assert slots.concurrency(STREAM) == ConcurrencyLimit()
 
 
 def test_shared_parts_are_due_at_once(ledger: SqlLedger, slots: Slots) -> None:

@@ -105,7 +105,7 @@ class PullStep:
     clock: Clock
     lease_length: timedelta
     per_stream: int
-    """most segments of one stream at a time; the stream's own pace may be slower"""
+    """most segments of one stream at a time; the stream's own limit may be lower"""
     stopping: Callable[[], bool] = _never
     """asked between requests: True gives the segment back at once instead of finishing it"""
     require: Require = anybody
@@ -133,15 +133,15 @@ class PullStep:
         now = self.clock.now()
         until = now + self.lease_length
         slots = Slots(self.ledger, self.clock, self.per_stream)
-        pace = slots.pace(segment.stream)
-        allowed = pace.allows(self.per_stream)
+        limit = slots.concurrency(segment.stream)
+        allowed = limit.allows(self.per_stream)
         shared = self.fairness.processes() if self.fairness else None
         leased = self.ledger.lease(segment.id, owner, now, until, allowed, shared)
         if leased is None:
             return Outcome.NOT_OURS
         outcome = Outcome.POSTPONED
         try:
-            outcome = self._held(SlotTurn(slots, leased, pace, enqueue), now)
+            outcome = self._held(SlotTurn(slots, leased, limit, enqueue), now)
         finally:
             self._told(leased, now, outcome)
         return outcome

@@ -36,13 +36,14 @@ class SlotLedger(Leasing, Notebook, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """What every turn of one process stands on. `most` bounds any stream; its pace may be lower."""
+    """What every turn of one process stands on. `most` bounds any stream; its limit may be
+    lower."""
 
     ledger: SlotLedger
     clock: Clock
     most: int
 
-    def pace(self, stream: Stream) -> ConcurrencyLimit:
+    def concurrency(self, stream: Stream) -> ConcurrencyLimit:
         noted = self.ledger.noted(concurrency_key(stream))
         return ConcurrencyLimit.from_text(noted[0]) if noted else ConcurrencyLimit()
 
@@ -56,7 +57,7 @@ class Slots:
         mine = [segment for segment in unfinished if segment.stream == stream]
         busy = sum(s.state is SegmentState.LEASED for s in mine)
         waiting = sum(s.state is SegmentState.PLANNED and s.due_at <= now for s in mine)
-        return self.pace(stream).allows(self.most) - busy - waiting
+        return self.concurrency(stream).allows(self.most) - busy - waiting
 
     def newer_under_way(self, segment: Segment) -> bool:
         """Whether a segment of newer time of the same stream is under a live lease."""
@@ -74,9 +75,9 @@ class Slots:
         return bool(newer - {other.id for other in dead})
 
     def went(self, stream: Stream, *, clean: bool) -> bool:
-        """Adjust the stream's pace; whether it allows more now. Two workers at once may lose one
+        """Adjust the stream's limit; whether it allows more now. Two workers at once may lose one
         step."""
-        before = self.pace(stream)
+        before = self.concurrency(stream)
         after = before.after_clean(self.most) if clean else before.after_trouble()
         if after != before:
             self.ledger.note(concurrency_key(stream), after.to_text(), self.clock.now())
@@ -87,12 +88,12 @@ class SlotTurn(Turn):
     """The turn of one leased segment."""
 
     def __init__(
-        self, slots: Slots, leased: Leased, pace: ConcurrencyLimit, enqueue: Callable[[], None]
+        self, slots: Slots, leased: Leased, limit: ConcurrencyLimit, enqueue: Callable[[], None]
     ) -> None:
-        """`pace`: when the segment was leased. `enqueue` is called when others may take more of
+        """`limit`: when the segment was leased. `enqueue` is called when others may take more of
         the stream than before."""
         self._slots = slots
-        self._pace = pace
+        self._limit = limit
         self._enqueue = enqueue
         self._spoke = False
         self.leased = leased
@@ -111,13 +112,13 @@ class SlotTurn(Turn):
 
     def ended(self, error: TrailkeeperError | None) -> None:
         """A source that does not speak of single answers is taken by its whole pull, and by what
-        ended it early. A pull that a person, or something of ours, ended says nothing of the pace.
+        ended it early. A pull that a person, or something of ours, ended says nothing of the limit.
 
         A poll that had all the slots there are asks the ledger nothing.
         """
         if self._spoke or not (error is None or isinstance(error, Transient)):
             return
-        at_most = self._pace == self._pace.after_clean(self._slots.most)
+        at_most = self._limit == self._limit.after_clean(self._slots.most)
         if error or not at_most:
             self.answered(clean=error is None)
 
@@ -164,7 +165,7 @@ def hint(what: str) -> Iterator[None]:
 
 
 def concurrency_key(stream: Stream) -> str:
-    """Where the ledger keeps a stream's pace."""
+    """Where the ledger keeps a stream's limit."""
     return f"concurrency/{stream}"
 
 
