@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from tests.clocks import HandClock
-from trailkeeper.errors import Transient
+from trailkeeper.errors import LeaseLost, Transient
 from trailkeeper.model.fairness import LONG_PULL, Speed, speed_key
 from trailkeeper.model.report import Month
 from trailkeeper.model.segment import Finding, Landed, NewSegment, Purpose, Verdict
@@ -297,20 +297,76 @@ def test_a_poll_gets_a_place_among_a_backlog(settings: Settings, ledger: SqlLedg
     assert leased_at[poll_id] <= began + timedelta(minutes=2)
 
 
-def test_a_clock_that_ran_ahead_is_said(settings: Settings, ledger: SqlLedger) -> None:
-    """Three days ahead and back: each reconciliation says so while planned time lies ahead, and
-    none after; what was planned stays planned, so that no time is left out."""
-    ahead = NOW + timedelta(days=3)
-    plan_tenants(settings, ledger, [Source.ACTIVITY], ahead)
-    events: list[list[str]] = []
-    for now in (NOW, ahead + timedelta(minutes=1)):
+@pytest.mark.parametrize("source", [Source.ACTIVITY, Source.EXCHANGE])
+@pytest.mark.parametrize("ahead", [HOUR, timedelta(days=3)])
+def test_time_planned_by_a_clock_that_ran_ahead_is_planned_again(
+    settings: Settings, ledger: SqlLedger, source: Source, ahead: timedelta
+) -> None:
+    """Put right again, the clock's jump is said once; nothing is asked for before it has happened,
+    and from then on every hour is planned when it is over, as if the clock had never jumped."""
+    tenants = {
+        name: tenant.model_copy(update={"sources": (source,)})
+        for name, tenant in settings.tenants.items()
+        if name in ("t00", "t01")
+    }
+    settings = settings.model_copy(update={"tenants": tenants})
+    stream = Stream("t00", source)
+    plan_tenants(settings, ledger, [source], NOW + HOUR)
+    poll(ledger, [s.id for s in ledger.due(NOW + HOUR, 99, 99)], NOW + HOUR)
+    plan_tenants(settings, ledger, [source], NOW + HOUR + ahead)
+    plan_tenants(settings, ledger, [source], NOW + HOUR + ahead + timedelta(minutes=31))
+    said, now = 0, NOW + HOUR
+    for minute in range(0, 14 * 60, 20):
+        now = NOW + HOUR + timedelta(minutes=minute)
         with structlog.testing.capture_logs() as logged:
-            plan_tenants(settings, ledger, [Source.ACTIVITY], now)
-        events.append([e["event"] for e in logged if e["log_level"] == "error"])
-    assert events == [["clock_moved"], []]
-    watermark = ledger.watermark(Stream("t00", Source.ACTIVITY))
+            plan_tenants(settings, ledger, [source], now)
+        said += sum(e["event"] == "clock_moved" for e in logged)
+        due = ledger.due(now, 99, 99, stream)
+        assert all(segment.window.end <= now for segment in due)
+        poll(ledger, [segment.id for segment in due], now)
+    assert said == 1
+    looked = union(f.window for f in ledger.findings(stream, Window(NOW, now, source.axis)))
+    assert looked[0].start <= NOW
+    assert [window.end >= now - HOUR for window in looked] == [True]
+    watermark = ledger.watermark(stream)
     assert watermark is not None
-    assert watermark.fresh_until >= ahead - timedelta(minutes=10)
+    assert NOW < watermark.reread_until[0] <= now  # and the re-reads
+
+
+def test_a_worker_that_pulls_time_to_come_lets_go(settings: Settings, ledger: SqlLedger) -> None:
+    """What a clock that ran ahead had leased proves nothing of time that has not come."""
+    stream, late = Stream("t00", Source.ACTIVITY), NOW + timedelta(days=3)
+    plan_tenants(settings, ledger, [Source.ACTIVITY], late)
+    (segment, *_) = ledger.due(late, 9, 9, stream)
+    leased = ledger.lease(segment.id, "worker", late, late + HOUR, 1)
+    assert leased is not None
+    plan_tenants(settings, ledger, [Source.ACTIVITY], NOW)
+    finding = Finding(segment.window, Verdict.COMPLETE, late, "")
+    with pytest.raises(LeaseLost):
+        ledger.land(leased.lease, Landed(None, 0, 0, 4), [finding], [], NOW)
+
+
+def test_no_wait_outlasts_the_clock_that_wrote_it(settings: Settings, ledger: SqlLedger) -> None:
+    """A lease, a merge and a parking of a clock three days ahead end as soon after it is put right
+    as any other; a pause of the operator's stays."""
+    late, hour = NOW + timedelta(days=3), Window(NOW - HOUR, NOW, Axis.OCCURRED)
+    exchange = [Stream(name, Source.EXCHANGE) for name in ("t00", "t01")]
+    for stream in exchange:
+        new = [NewSegment(stream, hour, Purpose.COLLECT)]
+        ledger.plan(stream, lambda _, new=new: new, NOW)
+    one, two = ledger.due(late, 9, 9)
+    assert ledger.lease(one.id, "dead", late, late + HOUR, 1)
+    leased = ledger.lease(two.id, "dead", late, late + HOUR, 1)
+    assert leased is not None
+    ledger.land(leased.lease, Landed("file", 1, 1, 1), [], [], late)
+    assert ledger.open_merge(two.stream.tenant, "dead", late, late + HOUR, 99)
+    for name, retry_at in (("t02", late + 24 * HOUR), ("t03", None)):
+        ledger.park(Parking(name, None, late, "AADSTS700024", "", "", retry_at))
+    plan_tenants(settings, ledger, [], NOW)
+    soon = NOW + settings.service.lease + timedelta(minutes=11)
+    assert [segment.id for segment in ledger.due(soon, 9, 9)] == [one.id]
+    assert ledger.open_merge(two.stream.tenant, "living", soon, soon + HOUR, 99)
+    assert [parking.retry_at for parking in ledger.parkings()] == [NOW, None]
 
 
 def test_slow_tenants_with_a_backlog_take_turns(settings: Settings, ledger: SqlLedger) -> None:

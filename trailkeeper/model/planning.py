@@ -7,7 +7,7 @@ was planned for that purpose) and the ledger refuses a second segment with the s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -65,6 +65,23 @@ class Watermark:
     fresh_until: datetime
     begun_at: datetime
     reread_until: tuple[datetime | None, ...] = ()
+
+
+def back_to(
+    watermark: Watermark, fresh: datetime, rereads: Mapping[int, datetime], now: datetime
+) -> Watermark:
+    """The watermark of a stream that was planned by a clock which ran ahead.
+
+    `fresh`, and `rereads` by round from 1: where planning begins again, since nothing that was
+    planned from there on was ever asked. Nothing moves forward by it.
+    """
+    reached = enumerate(watermark.reread_until, start=1)
+    return replace(
+        watermark,
+        fresh_until=min(watermark.fresh_until, fresh, now),
+        begun_at=min(watermark.begun_at, now),
+        reread_until=tuple(m and min(m, rereads.get(n, now), now) for n, m in reached),
+    )
 
 
 def plan_stream(

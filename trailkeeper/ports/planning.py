@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from trailkeeper.model.planning import Watermark
@@ -58,4 +58,18 @@ class Planning(Watermarks, Protocol):
         now: datetime,
     ) -> list[Segment]:
         """As `plan` for several streams in one transaction; the segments that were added."""
+        ...
+
+    def set_back(self, now: datetime, ahead: datetime) -> dict[Stream, datetime]:
+        """Streams that are planned beyond `ahead`, by a clock that was put right since; until when.
+
+        Their open segments that reach beyond `now` are dropped and their watermarks move back, so
+        that this time is planned again as it comes; what else waits of them is due now. A worker
+        that holds one of those finds its lease lost. A transaction for each stream.
+        """
+        ...
+
+    def shorten_waits(self, now: datetime, lease: timedelta, longest: timedelta) -> None:
+        """No lease, of a segment or a merge, ends later than `lease` from now; a parking that is
+        to be retried later than `longest` from now is retried now."""
         ...

@@ -35,6 +35,8 @@ class PlanLedger(Planning, Segments, Merging, Standing, Notes, Worklist, Protoco
 
 Planner = Callable[[Watermark | None], Iterable[NewSegment]]
 
+LONGEST_PARKED = timedelta(hours=25)
+"""a parked tenant is tried again daily"""
 LONGEST_BACK = timedelta(days=30)
 """how far a stream begins without `since` (contract: at most one month)"""
 
@@ -56,9 +58,10 @@ def plan_tenants(
     `readable`: the sources that this installation has an adapter for. Running it twice, or in two
     slots at once, adds nothing more.
     """
+    ledger.shorten_waits(now, settings.service.lease + _AHEAD, LONGEST_PARKED)
+    _set_back(ledger, now)
     needed: dict[Stream, Planner] = {}
     for source in readable:
-        _say_if_ahead(ledger, source, now)
         needed |= _needed(settings, ledger, source, now)
     added = len(_planned(ledger, needed, now))
     if added:
@@ -66,15 +69,18 @@ def plan_tenants(
     return added
 
 
-def _say_if_ahead(ledger: Planning, source: Source, now: datetime) -> None:
+def _set_back(ledger: PlanLedger, now: datetime) -> None:
     """A clock that ran ahead had time planned that has not come, and was then put right."""
-    until = max((f.fresh_until for f in ledger.watermarks(source).values()), default=now)
-    if until > now + _AHEAD:
+    until: dict[Source, datetime] = {}
+    for stream, planned_until in ledger.set_back(now, now + _AHEAD).items():
+        until[stream.source] = max(planned_until, until.get(stream.source, planned_until))
+    for source, planned_until in until.items():
         log.error(
             "clock_moved",
             source=source.value,
-            planned_until=until.isoformat(),
-            remedy="Nothing is lost, but fresh time waits until then. See that clocks are in step.",
+            planned_until=planned_until.isoformat(),
+            remedy="Nothing is lost: that time is planned again as it comes. "
+            "See that the clocks of all hosts are in step.",
         )
 
 

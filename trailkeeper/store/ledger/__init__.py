@@ -6,6 +6,7 @@ The parts are apart because they change for different reasons; together they are
 from __future__ import annotations
 
 from trailkeeper.store.database import open_database
+from trailkeeper.store.ledger.clocks import Clocks
 from trailkeeper.store.ledger.damage import Damage
 from trailkeeper.store.ledger.identities import IdentityRows
 from trailkeeper.store.ledger.lags import Measures
@@ -29,6 +30,7 @@ class SqlLedger(
     BlobWorklist,
     Measures,
     IdentityRows,
+    Clocks,
 ):
     """The ledger on SQLite or PostgreSQL; safe for threads, and for any number of processes."""
 

@@ -41,12 +41,12 @@ class Planning(OverEngine):
         now: datetime,
     ) -> int:
         with self._writing() as connection:
-            before = _watermark_of(locked(connection, stream))
+            before = watermark_of(locked(connection, stream))
             new = list(planner(before))
             added = add_segments(connection, new, now)
             after = moved(before, stream, new, now)
             if after is not None and after != before:
-                connection.execute(_STORE, _watermark_row(stream, after))
+                store_watermark(connection, stream, after)
             return added
 
     def plan_all(self, planners: Mapping[Stream, Planner], now: datetime) -> list[Segment]:
@@ -68,12 +68,12 @@ class Planning(OverEngine):
         query = select(streams).where(streams.c.source == source.value)
         with self._reading() as connection:
             rows = list(connection.execute(query))
-        return {stream_of(row): found for row in rows if (found := _watermark_of(row))}
+        return {stream_of(row): found for row in rows if (found := watermark_of(row))}
 
     def watermark(self, stream: Stream) -> Watermark | None:
         with self._reading() as connection:
             row = connection.execute(select(streams).where(of_stream(streams, stream))).first()
-            return _watermark_of(row) if row else None
+            return watermark_of(row) if row else None
 
     def planned_ids(self, segments: Sequence[NewSegment]) -> list[int]:
         wanted = list(dict.fromkeys(segments))
@@ -173,12 +173,16 @@ def _locked_all(connection: Connection, wanted: Sequence[Stream]) -> dict[Stream
     for batch in batches(wanted, _KEYS_AT_ONCE):
         same = or_(*(of_stream(streams, stream) for stream in batch))
         ours = select(streams).where(same).order_by(*_KEY).with_for_update(key_share=True)
-        rows = {stream_of(row): _watermark_of(row) for row in connection.execute(ours)}
+        rows = {stream_of(row): watermark_of(row) for row in connection.execute(ours)}
         for stream in batch:
             found[stream] = (
-                rows[stream] if stream in rows else _watermark_of(locked(connection, stream))
+                rows[stream] if stream in rows else watermark_of(locked(connection, stream))
             )
     return found
+
+
+def store_watermark(connection: Connection, stream: Stream, watermark: Watermark) -> None:
+    connection.execute(_STORE, _watermark_row(stream, watermark))
 
 
 def _ensure(connection: Connection, stream: Stream) -> None:
@@ -186,7 +190,7 @@ def _ensure(connection: Connection, stream: Stream) -> None:
     connection.execute(insert_into(connection, streams).values(values).on_conflict_do_nothing())
 
 
-def _watermark_of(row: AnyRow) -> Watermark | None:
+def watermark_of(row: AnyRow) -> Watermark | None:
     if row.first_at is None:
         return None
     reread = json.loads(row.reread_until)
