@@ -38,6 +38,13 @@ def test_processes_of_all_hosts_count(ledger: Ledger) -> None:
     assert one.processes() == 4
 
 
+def test_a_host_that_noted_itself_in_time_to_come_counts_nothing(ledger: Ledger) -> None:
+    """It vanished while its clock ran ahead, and would count for as long as it was ahead."""
+    assert Fairness(ledger, HandClock(NOW + timedelta(days=3)), "gone", 8).processes() == 8
+    assert Fairness(ledger, HandClock(NOW), "here", 2).processes() == 2
+    assert ledger.noted("pullers/gone") is None
+
+
 def test_a_note_that_is_no_number_counts_nothing(ledger: Ledger) -> None:
     """What somebody else wrote into the ledger stops no pull."""
     ledger.note("pullers/elsewhere", "many", NOW)

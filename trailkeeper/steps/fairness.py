@@ -42,9 +42,10 @@ class Fairness:
         for key, (value, noted_at) in self.ledger.all_noted(_PULLERS).items():
             if key == mine:
                 continue
-            if now - noted_at > _FORGOTTEN_AFTER:
+            away = abs(now - noted_at)  # a note of time to come is of a clock that ran ahead
+            if away > _FORGOTTEN_AFTER:
                 self.ledger.forget(key)
-            elif now - noted_at <= _GONE_AFTER and value.isdecimal():
+            elif away <= _GONE_AFTER and value.isdecimal():
                 others += int(value)
         return self.here + others
 
