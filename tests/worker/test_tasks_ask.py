@@ -10,7 +10,9 @@ from types import ModuleType
 import pytest
 
 from tests.clocks import HandClock
+from tests.contract.outbox_words import OCTOBER, RENDERED
 from trailkeeper.bootstrap import READABLE, World
+from trailkeeper.errors import ConfigurationError
 from trailkeeper.messages import Task
 from trailkeeper.model.report import Month
 from trailkeeper.settings import load
@@ -122,3 +124,34 @@ def test_nothing_landed_is_nothing_to_merge(world: World, tasks: ModuleType) -> 
     for name in ("contoso", "nobody", "../../etc"):
         assert tasks.STEPS[Task.MERGE_TENANT](world, name) == "stored 0 of 0"
     assert not (world.settings.service.data / "lake").exists()
+
+
+def test_nothing_is_done_for_another_customer_under_the_name(
+    world: World, tasks: ModuleType, tmp_path: Path
+) -> None:
+    """A report that waits is kept back while its tenant's file names another directory, nothing is
+    merged or compacted; it is tried again once the file is put back."""
+    clock, deliver = _clock(world), tasks.STEPS[Task.DELIVER]
+    world.identify("contoso")
+    outbox_id = world.outbox.enqueue(
+        "contoso", OCTOBER, "<1@msp.example>", ["a@b.example"], RENDERED, clock.time
+    )
+    assert outbox_id is not None
+    changed = TENANT.replace("8000-000000000001", "8000-000000000009")
+    (tmp_path / "tenants" / "contoso.toml").write_text(changed)
+    other = World(load(tmp_path), clock=clock)
+    try:
+        assert deliver(other, outbox_id) == "postponed"
+        for task in (Task.MERGE_TENANT, Task.COMPACT_TENANT):
+            with pytest.raises(ConfigurationError, match="names the directory"):
+                tasks.STEPS[task](other, "contoso")
+    finally:
+        other.close()
+    kept_back = world.outbox.newest("contoso", OCTOBER)
+    assert kept_back is not None
+    assert "names the directory" in kept_back.error
+    clock.time += timedelta(minutes=3)
+    assert deliver(world, outbox_id) == "refused"  # the files of this report are made up
+    tried = world.outbox.newest("contoso", OCTOBER)
+    assert tried is not None
+    assert "names the directory" not in tried.error
