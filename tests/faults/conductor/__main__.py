@@ -19,12 +19,14 @@ from tests.faults.conductor.service import play_service
 from tests.faults.conductor.stage import Stage
 from tests.faults.conductor.summary import summary, write
 from tests.faults.conductor.verdict import Verdict
+from tests.servers import leash
 
 
 def main() -> int:
     given = _given()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="trailkeeper-conductor-"))
     folder.mkdir(parents=True, exist_ok=True)
+    leash.pytest_configure()  # what is started ends with us, also when we are killed
     verdicts: list[Verdict] = []
     begun = time.monotonic()
     for verdict in chain(_steps(given, folder), _services(given, folder)):

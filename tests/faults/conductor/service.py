@@ -9,7 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,13 +46,26 @@ class _Scene:
         self.running.kill(name)
         self.running.start(name)
 
+    def tend(self) -> None:
+        """What `up`, systemd and Kubernetes do: who has ended is started again. Celery ends a
+        worker whose children die while it starts."""
+        for name, process in list(self.running.processes.items()):
+            if process.poll() is not None:
+                self.running.start(name)
+        self.running.tick()
+
     def kill_child(self) -> None:
         """One of the forked children: its master starts another."""
-        for child in self.running.children(self.dice.choice(["pull", "keep"]))[:1]:
+        for child in self._children()[:1]:
             child.kill()
 
+    def _children(self) -> list[psutil.Process]:
+        with suppress(psutil.Error):
+            return self.running.children(self.dice.choice(["pull", "keep"]))
+        return []
+
     def stop_past_leases(self) -> None:
-        children = self.running.children(self.dice.choice(["pull", "keep"]))
+        children = self._children()
         _signal(children, signal.SIGSTOP)
         time.sleep(_LEASE_SECONDS * 1.5)
         _signal(children, signal.SIGCONT)
@@ -162,11 +175,11 @@ def _judged(
 
     until(
         lambda: is_proven(configuration, tenant, start, end),
-        f"{tenant} proven; see {scene.running.log.read_text()[-3000:]}",
+        f"{tenant} proven; see {scene.running.log}",
         PATIENCE_SECONDS,
-        nudge=scene.running.tick,
+        nudge=scene.tend,
     )
-    until(lambda: mails(), f"{tenant} mailed", PATIENCE_SECONDS, nudge=scene.running.tick)
+    until(lambda: mails(), f"{tenant} mailed", PATIENCE_SECONDS, nudge=scene.tend)
     verdict.complete = True
     verdict.months, verdict.mails = len(mails()), mails().total()
     target = folder / f"{tenant}.jsonl"
