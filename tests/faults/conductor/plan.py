@@ -76,7 +76,8 @@ def _prepared(act: Act, dice: random.Random) -> list[Act]:
         return [act]
     how = dice.choice(["cut", "delete"])
     how = "cut" if act.crash_at.startswith("landing.") else how
-    return [Act(Kind.DAMAGE, "segment.land:after:1:kill", {"how": how}), act]
+    # Everything is landed by then, and nothing merged.
+    return [Act(Kind.DAMAGE, "merge.open:before:1:kill", {"how": how}), act]
 
 
 def _when(act: Act) -> float:

@@ -37,7 +37,7 @@ from trailkeeper.model.report import Month
 from trailkeeper.model.window import iso
 from trailkeeper.store.database import open_database
 
-LIFE_SECONDS = 240
+LIFE_SECONDS = 900
 """real seconds after which a life hangs; they pass in a few, on a busy machine in some tens"""
 _LAST_LIVES = 4
 _AFTER_LEASES = timedelta(minutes=15)
